@@ -1,0 +1,5 @@
+"""``python -m consumer`` is the command ``tingxie``."""
+
+from consumer.cli import main
+
+main()

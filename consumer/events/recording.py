@@ -1,0 +1,50 @@
+"""What an upload event asks for, whatever dialect it came in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Hotword = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Options(BaseModel):
+    """How one recording should be transcribed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field(default="zh", min_length=1, max_length=35, description="BCP 47 language tag")
+    hotwords: tuple[Hotword, ...] = Field(default=(), max_length=1000, description="phrases to favour")
+    channels: Literal["mix", "split"] = Field(
+        default="mix", description="mix all channels into one, or transcribe each by itself"
+    )
+    timestamps: Literal["none", "sentence", "word"] = Field(
+        default="word", description="what the segments of the transcript carry"
+    )
+    formats: tuple[Literal["txt", "json", "srt", "vtt"], ...] = Field(
+        default=(), description="files to store beside the event"
+    )
+
+
+class Recording(BaseModel):
+    """One object to transcribe.
+
+    ``key`` is the object's name as the storage knows it: never URL-encoded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    etag: str | None = Field(default=None, description="without quotes")
+    size: int | None = Field(default=None, description="bytes, where the event tells (and can be trusted)")
+    event_id: str | None = Field(default=None, description="the event's own id")
+    options: Options = Options()
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def object_id(self) -> str:
+        """``bucket/key``: the key of outgoing records, and what a person looks for in a log."""
+        return f"{self.bucket}/{self.key}"

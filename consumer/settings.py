@@ -1,0 +1,126 @@
+"""All settings, read once: environment ``TINGXIE_<SECTION>__<NAME>`` first, then the TOML file of ``--config``."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from consumer.errors import UsageError
+
+PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
+FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
+CT_TRANSFORMER = "iic/punc_ct-transformer_cn-en-common-vocab471067-large"
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused, so that a typo is not silently the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """The broker and the consumer group."""
+
+    bootstrap_servers: str = Field(default="localhost:9092", description="host:port, several with commas")
+    group_id: str = Field(default="tingxie", min_length=1, description="consumer group; one per service")
+    properties: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="any librdkafka property, as JSON; wins over what this program sets"
+    )
+    commit_interval_ms: int = Field(default=1000, ge=10, description="how often completed offsets are committed")
+    startup_timeout_s: float = Field(default=30.0, gt=0, description="how long to wait for a broker at the start")
+
+
+class StorageSettings(Section):
+    """The object storage recordings are fetched from."""
+
+    endpoint_url: str | None = Field(default=None, description="URL of an S3-compatible storage; AWS when unset")
+    region: str = Field(default="us-east-1", description="region requests are signed for")
+    path_style: bool = Field(default=False, description="address objects as URL/bucket/key, as most own storages need")
+    access_key_id: str | None = Field(default=None, description="unset: the usual AWS credential chain")
+    secret_access_key: SecretStr | None = Field(default=None, description="unset: the usual AWS credential chain")
+    allowed_buckets: tuple[str, ...] = Field(
+        default=(), description="buckets an event may name (JSON list); empty allows all that the credentials can read"
+    )
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    read_timeout_s: float = Field(default=30.0, gt=0)
+
+
+class TopicSettings(Section):
+    """Topic names."""
+
+    uploads: str = Field(default="audio-uploaded", description="upload events in")
+    transcripts: str = Field(default="transcript-ready", description="transcripts out")
+    dead_letters: str = Field(default="audio-uploaded.dead-letter", description="what cannot be transcribed")
+
+
+class LimitSettings(Section):
+    """What one recording may cost, and how much may be in flight."""
+
+    object_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest object, bytes")
+    audio_seconds: int = Field(default=12 * 3600, gt=0, description="longest recording")
+    decode_seconds: int = Field(default=900, gt=0, description="wall time for decoding one recording")
+    channels: int = Field(default=16, gt=0, description="most channels in a recording")
+    in_flight_records: int = Field(default=256, gt=0, description="recordings in work at once")
+    in_flight_bytes: int = Field(default=8 * 1024**3, gt=0, description="bytes of their objects")
+    in_flight_audio_seconds: int = Field(default=24 * 3600, gt=0, description="seconds of their decoded audio")
+    fetch_workers: int = Field(default=4, gt=0, description="parallel downloads")
+    decode_workers: int = Field(default=2, gt=0, description="decoder processes")
+    spool_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / "tingxie", description="where audio in work is kept"
+    )
+    drain_seconds: float = Field(default=25.0, ge=0, description="how long SIGTERM lets work finish")
+
+
+class EngineSettings(Section):
+    """The models and the device they run on."""
+
+    model: str = Field(default=PARAFORMER, description="Paraformer: a hub's model id or a local FunASR folder")
+    model_revision: str = Field(default="v2.0.4", description="revision of a model id")
+    vad: str = Field(default=FSMN_VAD, description="FSMN-VAD: a model id or a local folder")
+    vad_revision: str = Field(default="v2.0.4")
+    punctuation: str = Field(default=CT_TRANSFORMER, description="CT-Transformer: id or folder; empty for none")
+    punctuation_revision: str = Field(default="v2.0.4")
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(default=0, ge=0, description="CPU threads of the models; 0 lets torch choose")
+    batch_seconds: float = Field(
+        default=60.0, gt=0, description="most audio in one batch, padding included, in seconds"
+    )
+
+
+class RetrySettings(Section):
+    """Retries in place, before a recording is dead-lettered."""
+
+    attempts: int = Field(default=5, ge=1, description="tries in all")
+    backoff_ms: int = Field(default=200, ge=1, description="bound of the first pause; doubles with each attempt")
+    backoff_max_ms: int = Field(default=10_000, ge=1, description="bound of any pause")
+
+
+class TelemetrySettings(Section):
+    """Logs, metrics and health."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: JSON unless on a terminal")
+    host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
+    port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
+    ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
+
+
+class Settings(BaseSettings):
+    """Every setting, by section."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TINGXIE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    storage: StorageSettings = StorageSettings()
+    topics: TopicSettings = TopicSettings()
+    limits: LimitSettings = LimitSettings()
+    engine: EngineSettings = EngineSettings()
+    retry: RetrySettings = RetrySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

@@ -1,0 +1,57 @@
+"""The one contract that every stage of the pipeline keeps, whatever it is made of (threads, processes, a device).
+
+A stage takes jobs under a tag and hands back outcomes under the same tag, in any order. The loop that drives it owns
+all state about records; a stage owns none. Jobs and results are immutable values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from consumer.errors import RecordingError
+
+JobT = TypeVar("JobT", contravariant=True)
+ResultT = TypeVar("ResultT", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[ResultT]):
+    """How one job ended: exactly one of ``result`` and ``error`` is set.
+
+    Attributes:
+        tag: what the job was submitted under.
+        result: the stage's product.
+        error: why there is none.
+        elapsed_ms: wall time the stage worked on the job, waiting in its queue not counted.
+    """
+
+    tag: Hashable
+    result: ResultT | None
+    error: RecordingError | None
+    elapsed_ms: int
+
+
+class Stage(Protocol[JobT, ResultT]):
+    """Asynchronous work on recordings.
+
+    All methods are called from one thread, the loop's.
+    """
+
+    name: str
+
+    def start(self) -> None:
+        """Make ready for jobs. May block (a model loads); raises `StopError` when it cannot."""
+
+    def submit(self, tag: Hashable, job: JobT) -> bool:
+        """Take a job. Never blocks; false when there is no room now, and then nothing was taken."""
+
+    def collect(self) -> list[Outcome[ResultT]]:
+        """Outcomes since the last call. Never blocks; raises `StageDied` when a worker ended by itself."""
+
+    def cancel(self, tag: Hashable) -> None:
+        """Forget a job if it has not begun. An outcome may still come; the caller drops it. Never blocks."""
+
+    def close(self, timeout_s: float) -> None:
+        """Stop the workers; what has not finished within the time is abandoned. Blocks up to that long."""
