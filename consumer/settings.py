@@ -114,7 +114,11 @@ class Settings(BaseSettings):
     """Every setting, by section."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TINGXIE_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="TINGXIE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()

@@ -12,43 +12,39 @@ from typing import Generic, Protocol, TypeVar
 
 from consumer.errors import RecordingError
 
-JobT = TypeVar("JobT", contravariant=True)
-ResultT = TypeVar("ResultT", covariant=True)
+JobT = TypeVar("JobT")
+JobT_contra = TypeVar("JobT_contra", contravariant=True)
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[ResultT]):
-    """How one job ended: exactly one of ``result`` and ``error`` is set.
+    """How one job ended.
 
     Attributes:
         tag: what the job was submitted under.
-        result: the stage's product.
-        error: why there is none.
+        value: the stage's product, or why there is none.
         elapsed_ms: wall time the stage worked on the job, waiting in its queue not counted.
     """
 
     tag: Hashable
-    result: ResultT | None
-    error: RecordingError | None
+    value: ResultT | RecordingError
     elapsed_ms: int
 
 
-class Stage(Protocol[JobT, ResultT]):
-    """Asynchronous work on recordings.
-
-    All methods are called from one thread, the loop's.
-    """
+class Stage(Protocol[JobT_contra, ResultT]):
+    """Asynchronous work on recordings; all methods are called from one thread, the loop's."""
 
     name: str
 
     def start(self) -> None:
         """Make ready for jobs. May block (a model loads); raises `StopError` when it cannot."""
 
-    def submit(self, tag: Hashable, job: JobT) -> bool:
+    def submit(self, tag: Hashable, job: JobT_contra) -> bool:
         """Take a job. Never blocks; false when there is no room now, and then nothing was taken."""
 
     def collect(self) -> list[Outcome[ResultT]]:
-        """Outcomes since the last call. Never blocks; raises `StageDied` when a worker ended by itself."""
+        """Outcomes since the last call. Never blocks; raises `StopError` when a worker ended by itself."""
 
     def cancel(self, tag: Hashable) -> None:
         """Forget a job if it has not begun. An outcome may still come; the caller drops it. Never blocks."""
