@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings.exceptions import SettingsError
 
 from consumer.errors import UsageError
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
 CT_TRANSFORMER = "iic/punc_ct-transformer_cn-en-common-vocab471067-large"
+
+
+def _split(value: object) -> object:
+    """``a,b`` as the tuple it means; anything else is left to pydantic."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -28,7 +42,9 @@ class KafkaSettings(Section):
     bootstrap_servers: str = Field(default="localhost:9092", description="host:port, several with commas")
     group_id: str = Field(default="tingxie", min_length=1, description="consumer group; one per service")
     properties: dict[str, str | int | float | bool] = Field(
-        default_factory=dict, description="any librdkafka property, as JSON; wins over what this program sets"
+        default_factory=dict,
+        repr=False,  # passwords live here
+        description="any librdkafka property, as JSON; wins over what this program sets",
     )
     commit_interval_ms: int = Field(default=1000, ge=10, description="how often completed offsets are committed")
     startup_timeout_s: float = Field(default=30.0, gt=0, description="how long to wait for a broker at the start")
@@ -42,8 +58,8 @@ class StorageSettings(Section):
     path_style: bool = Field(default=False, description="address objects as URL/bucket/key, as most own storages need")
     access_key_id: str | None = Field(default=None, description="unset: the usual AWS credential chain")
     secret_access_key: SecretStr | None = Field(default=None, description="unset: the usual AWS credential chain")
-    allowed_buckets: tuple[str, ...] = Field(
-        default=(), description="buckets an event may name (JSON list); empty allows all that the credentials can read"
+    allowed_buckets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="buckets an event may name, with commas; empty allows all that the credentials can read"
     )
     connect_timeout_s: float = Field(default=5.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
@@ -104,7 +120,9 @@ class TelemetrySettings(Section):
     """Logs, metrics and health."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: JSON unless on a terminal")
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: JSON unless on a terminal"
+    )
     host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
     port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
@@ -128,3 +146,61 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     retry: RetrySettings = RetrySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the TOML file named by ``toml_file``."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(config: Path | None = None, **overrides: Mapping[str, Any]) -> Settings:
+    """Read all settings.
+
+    Args:
+        config: TOML file with a table for each section, or None.
+        overrides: whole or partial sections that win over environment and file.
+
+    Raises:
+        UsageError: lists every problem found, each with the setting's name.
+    """
+    if config is not None and not config.is_file():
+        raise UsageError(f"settings file {config} does not exist")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    problems = [
+        f"{name}: there is no such section; sections are {', '.join(Settings.model_fields)}"
+        for name in _unknown_sections(os.environ)
+    ]
+    try:
+        settings = FromFile(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems += [f"{_name(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
+    except (SettingsError, ValueError) as error:  # broken JSON in a variable, broken TOML in the file
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        problems.append(f"{error}{cause}; tables are written as JSON in the environment")
+    if problems:
+        raise UsageError("settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return Settings.model_construct(**{name: getattr(settings, name) for name in Settings.model_fields})
+
+
+def _unknown_sections(environment: Iterable[str]) -> list[str]:
+    """Variables with our prefix and a section that does not exist: pydantic-settings ignores those."""
+    known = {name.upper() for name in Settings.model_fields}
+    ours = (name for name in environment if name.upper().startswith("TINGXIE_") and "__" in name)
+    return sorted(name for name in ours if name.upper().removeprefix("TINGXIE_").split("__")[0] not in known)
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    """``kafka.group_id`` (``TINGXIE_KAFKA__GROUP_ID``): both ways a person may have set it."""
+    dotted = ".".join(str(part) for part in location)
+    variable = "TINGXIE_" + "__".join(str(part) for part in location[:2]).upper()
+    return f"{dotted} ({variable})"

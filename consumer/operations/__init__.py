@@ -1,0 +1,1 @@
+"""What people who run this need to see: logs, metrics, health."""

@@ -1,0 +1,121 @@
+"""Records out: transcripts and dead letters. Called by the loop thread only, callbacks included."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge
+from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+"""Well above brokers' usual limit of 1 MiB, so that the topic's own ``max.message.bytes`` decides, not the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to produce."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of a produced record.
+
+    Attributes:
+        tag: what it was produced under.
+        error: None when the broker has it; `TranscriptTooLarge` when its size was refused; else why it failed for good.
+    """
+
+    tag: Hashable
+    error: TranscriptTooLarge | StopError | None
+
+
+class Sink:
+    """An idempotent producer whose delivery reports are collected, not called back."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._stop: StopError | None = None
+        self._deliveries: list[Delivery] = []
+        self._producer = Producer(
+            {
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                **client_properties(settings),
+                # At least once stands on these two.
+                "enable.idempotence": True,
+                "acks": "all",
+                "error_cb": self._on_error,
+            },
+            logger=LOGGER,
+        )
+
+    def produce(self, tag: Hashable, record: OutgoingRecord) -> bool:
+        """Hand a record to the client; false when its queue is full, and then nothing was taken."""
+        try:
+            self._producer.produce(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                headers=list(record.headers),
+                on_delivery=partial(self._on_delivery, tag, record),
+            )
+        except BufferError:
+            return False
+        except KafkaException as exception:
+            self._deliveries.append(Delivery(tag, self._meaning(exception.args[0], record)))
+        return True
+
+    def deliveries(self) -> list[Delivery]:
+        """Reports since the last call.
+
+        Raises:
+            StopError: the client cannot go on.
+        """
+        self._producer.poll(0)
+        if self._stop is not None:
+            raise self._stop
+        deliveries, self._deliveries = self._deliveries, []
+        return deliveries
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait until everything is delivered, at most so long; returns how many records still are not."""
+        return int(self._producer.flush(timeout_s))
+
+    def close(self) -> None:
+        """Forget what is still queued: it belongs to records that are not committed."""
+        self._producer.purge(in_flight=False)
+        self._producer.flush(1.0)
+
+    def _on_delivery(self, tag: Hashable, record: OutgoingRecord, error: KafkaError | None, _: Message) -> None:
+        self._deliveries.append(Delivery(tag, None if error is None else self._meaning(error, record)))
+
+    def _meaning(self, error: KafkaError, record: OutgoingRecord) -> TranscriptTooLarge | StopError:
+        key = (record.key or b"").decode(errors="replace")
+        if error.code() in {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}:
+            size = len(record.value or b"")
+            return TranscriptTooLarge(
+                f"{key}: topic {record.topic} refused a record of {size} bytes; raise its max.message.bytes "
+                "or ask for timestamps=sentence"
+            )
+        return stop_error(error, self._settings, record.topic) or DeliveryFailed(
+            f"topic {record.topic} did not take the record {key!r}: {error.str()}"
+        )
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._stop = self._stop or stop_error(error, self._settings)
+        if self._stop is None:
+            log.warning("broker trouble", error=error.str(), code=error.name())

@@ -1,0 +1,201 @@
+"""Records in: the consumer group member. Called by the loop thread only, callbacks included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from consumer.errors import StopError
+from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.records import Headers, Partition, Record
+from consumer.settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+
+class AssignmentListener(Protocol):
+    """Told of every change of the assignment while `Source.poll` or `Source.close` runs."""
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """These came in addition to those already assigned."""
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """These go to somebody else; their offsets may be committed until this returns."""
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Somebody else has these already; committing would be wrong."""
+
+
+class Source:
+    """A member of the consumer group that reads one topic.
+
+    Offsets are only ever committed explicitly: neither the client's automatic commit nor its offset store is used.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str, listener: AssignmentListener) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._listener = listener
+        self._stop: StopError | None = None
+        self._paused = False
+        self._reassigned = False
+        self._confirmed: dict[Partition, int] = {}
+        self._consumer = Consumer(
+            {
+                "group.id": settings.group_id,
+                # A service that is deployed after the first upload must still transcribe it.
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": False,
+                "allow.auto.create.topics": False,
+                # Upload events are small: a deep prefetch would only hold records that another member could work on.
+                "queued.max.messages.kbytes": 4096,
+                **_assignment_strategy(settings),
+                **client_properties(settings),
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "error_cb": self._on_error,
+                "on_commit": self._on_commit,
+            },
+            logger=LOGGER,
+        )
+
+    def subscribe(self) -> None:
+        """Join the group; partitions arrive during later calls of `poll`."""
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, timeout_s: float) -> Record | None:
+        """Wait for a record at most so long; also serves the group membership, so it must be called all the time.
+
+        Raises:
+            StopError: the client cannot go on.
+        """
+        message = self._consumer.poll(timeout_s)
+        if self._stop is not None:
+            raise self._stop
+        if self._reassigned:
+            # A pause outlives reassignment inside the client, and new partitions arrive unpaused: say it again.
+            self._reassigned = False
+            self._apply_pause()
+        if message is None:
+            return None
+        error = message.error()
+        if error is None:
+            return _record(message)
+        if (stop := stop_error(error, self._settings, self._topic)) is not None:
+            raise stop
+        log.warning("broker trouble", error=error.str(), code=error.name())
+        return None
+
+    def pause(self) -> None:
+        """Take no more records; polling goes on. What the client had prefetched is read again later."""
+        if not self._paused:
+            self._paused = True
+            self._apply_pause()
+
+    def resume(self) -> None:
+        """Take records again."""
+        if self._paused:
+            self._paused = False
+            self._apply_pause()
+
+    def commit(self, offsets: Mapping[Partition, int], *, wait: bool) -> None:
+        """Commit explicit offsets; what the broker confirmed is then in `confirmed`.
+
+        A refused commit (the group is rebalancing, say) is logged, not raised: the records are read again.
+
+        Args:
+            offsets: next offset to read, by partition.
+            wait: block until the broker answered.
+        """
+        if not offsets:
+            return
+        request = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        try:
+            if wait:
+                self._on_commit(None, self._consumer.commit(offsets=request, asynchronous=False))
+            else:
+                self._consumer.commit(offsets=request, asynchronous=True)
+        except KafkaException as exception:
+            self._on_commit(exception.args[0], request)
+
+    def confirmed(self) -> dict[Partition, int]:
+        """Offsets that the broker has confirmed since the last call."""
+        confirmed, self._confirmed = self._confirmed, {}
+        return confirmed
+
+    def close(self) -> None:
+        """Leave the group. Commit first: the revocation that this causes comes too late to."""
+        self._consumer.close()
+
+    def _apply_pause(self) -> None:
+        assignment = self._consumer.assignment()
+        if assignment:
+            (self._consumer.pause if self._paused else self._consumer.resume)(assignment)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        # The client itself calls assign or incremental_assign, as the protocol wants, when a callback does not.
+        self._reassigned = True
+        self._listener.assigned(_pairs(partitions))
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._listener.revoked(_pairs(partitions))
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._listener.lost(_pairs(partitions))
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Called for what concerns the client as a whole; raising here would be swallowed, so it is kept for `poll`."""
+        self._stop = self._stop or stop_error(error, self._settings)
+        if self._stop is None:
+            log.warning("broker trouble", error=error.str(), code=error.name())
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            problem = error or each.error
+            if problem is None:
+                self._confirmed[each.topic, each.partition] = each.offset
+            else:
+                log.warning(
+                    "commit refused",
+                    topic=each.topic,
+                    partition=each.partition,
+                    offset=each.offset,
+                    error=problem.str(),
+                )
+
+
+def _assignment_strategy(settings: KafkaSettings) -> dict[str, str]:
+    """Cooperative rebalancing, unless the broker does the assignment (KIP-848 refuses the property)."""
+    if settings.properties.get("group.protocol") == "consumer":
+        return {}
+    return {"partition.assignment.strategy": "cooperative-sticky"}
+
+
+def _record(message: Message) -> Record:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Record(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        key=message.key(),
+        value=message.value(),
+        headers=_headers(message),
+        timestamp_ms=max(0, message.timestamp()[1]),
+    )
+
+
+def _headers(message: Message) -> Headers:
+    # The client's types also allow for mappings and text, which only producers may pass.
+    return [(name, value) for name, value in message.headers() or [] if not isinstance(value, str)]
+
+
+def _pairs(partitions: list[TopicPartition]) -> list[Partition]:
+    return [(each.topic, each.partition) for each in partitions]

@@ -1,0 +1,271 @@
+"""A recording's way from object to transcript: fetch → decode → engine → assemble, many recordings at once.
+
+The flow knows nothing of Kafka: ``tingxie run`` feeds it from a consumer group, ``tingxie transcribe`` from a list of
+files. It owns all state about the recordings in work; stages own none. One thread calls it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from consumer.audio.decoder import DecodeJob
+from consumer.engine.api import EngineJob
+from consumer.errors import RecordingError, RetryError
+from consumer.events.recording import Recording
+from consumer.events.transcript import Transcript
+from consumer.pipeline.observer import Ended, Load, Observer
+from consumer.pipeline.retry import RetryPolicy
+from consumer.stage import Outcome, Stage
+from consumer.transcript.assembly import assemble
+from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject, Timing
+
+ORDER = ("fetch", "decode", "engine")
+"""Stages in the order a recording passes them; it never travels back."""
+
+
+class EngineStage(Stage[EngineJob, Recognition], Protocol):
+    """The engine also tells which models speak."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """Valid after ``start``."""
+
+
+class Spooled(Protocol):
+    """Where fetched and decoded audio lies while in work."""
+
+    def remove(self, path: Any) -> None:
+        """Delete a file; nothing happens when it is gone already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """How much may lie in the spool before a stage is given more to do."""
+
+    bytes: int
+    audio_ms: int
+
+
+@dataclass(slots=True)
+class _Work:
+    """One recording in work; the loop thread alone reads and writes it."""
+
+    tag: Hashable
+    recording: Recording
+    queued_ms: int
+    admitted_s: float
+    stage: int = 0
+    attempt: int = 1
+    most_attempts: int = 1
+    stored: StoredObject | None = None
+    audio: DecodedAudio | None = None
+    stage_ms: dict[str, int] = field(default_factory=dict)
+
+
+class Flow:
+    """Moves recordings through the stages."""
+
+    def __init__(
+        self,
+        *,
+        fetch: Stage[Recording, StoredObject],
+        decode: Stage[DecodeJob, DecodedAudio],
+        engine: EngineStage,
+        spool: Spooled,
+        retry: RetryPolicy,
+        gates: Gates,
+        wake: threading.Event,
+        observer: Observer,
+    ) -> None:
+        self._engine = engine
+        self._stages: tuple[Stage[Any, Any], ...] = (fetch, decode, engine)
+        self._spool = spool
+        self._retry = retry
+        self._gates = gates
+        self._wake = wake
+        self._observer = observer
+        self._works: dict[Hashable, _Work] = {}
+        self._waiting: tuple[deque[Hashable], ...] = (deque(), deque(), deque())
+        self._retries: list[tuple[float, int, Hashable]] = []
+        self._sequence = itertools.count()
+        self._bytes = 0
+        self._audio_ms = 0
+
+    @property
+    def load(self) -> Load:
+        """What is in work now."""
+        return Load(records=len(self._works), bytes=self._bytes, audio_ms=self._audio_ms)
+
+    @property
+    def model(self) -> ModelInfo:
+        """Which models speak; valid after `start`."""
+        return self._engine.model
+
+    def start(self) -> None:
+        """Start all stages, the engine's model included. Blocks; raises `StopError` when one cannot start."""
+        for stage in self._stages:
+            stage.start()
+
+    def close(self, timeout_s: float) -> None:
+        """Stop all stages; what is in work is abandoned."""
+        deadline = time.monotonic() + timeout_s
+        for stage in self._stages:
+            stage.close(max(0.0, deadline - time.monotonic()))
+        self.drop(list(self._works))
+
+    def admit(self, tag: Hashable, recording: Recording, *, now: float, queued_ms: int = 0) -> None:
+        """Take a recording into work under a tag that is not in use.
+
+        Args:
+            tag: returned in `Ended`.
+            recording: what to transcribe.
+            now: monotonic seconds.
+            queued_ms: how long its event waited before.
+        """
+        self._works[tag] = _Work(tag=tag, recording=recording, queued_ms=queued_ms, admitted_s=now)
+        self._waiting[0].append(tag)
+        self._observer.admitted(tag, recording)
+
+    def drop(self, tags: Iterable[Hashable]) -> None:
+        """Forget recordings, for instance of a partition that was revoked; late outcomes are discarded."""
+        for tag in tags:
+            if tag in self._works:
+                for stage in self._stages:
+                    stage.cancel(tag)
+                self._forget(tag)
+
+    def step(self, now: float) -> list[Ended]:
+        """Collect what the stages finished, hand them what waits, and return what ended. Never blocks.
+
+        Raises:
+            StopError: a stage died; nothing more can be transcribed.
+        """
+        self._wake.clear()
+        ended: list[Ended] = []
+        for index, stage in enumerate(self._stages):
+            for outcome in stage.collect():
+                end = self._advance(index, outcome, now)
+                if end is not None:
+                    self._observer.ended(end)
+                    ended.append(end)
+        while self._retries and self._retries[0][0] <= now:
+            _, _, tag = heapq.heappop(self._retries)
+            if (work := self._works.get(tag)) is not None:
+                self._waiting[work.stage].append(tag)
+        for index in range(len(self._stages)):
+            self._feed(index)
+        return ended
+
+    def wait(self, timeout_s: float) -> None:
+        """Block until a stage has an outcome, a retry is due, or the time is over."""
+        if self._retries:
+            timeout_s = min(timeout_s, max(0.0, self._retries[0][0] - time.monotonic()))
+        self._wake.wait(timeout_s)
+
+    def _feed(self, index: int) -> None:
+        queue = self._waiting[index]
+        while queue and self._open(index):
+            work = self._works.get(queue[0])
+            if work is None:
+                queue.popleft()
+                continue
+            if not self._stages[index].submit(work.tag, self._job(work)):
+                return
+            queue.popleft()
+            self._observer.entered(work.tag, ORDER[index])
+
+    def _open(self, index: int) -> bool:
+        """Whether the spool has room for what the stage makes; an empty spool always has."""
+        if ORDER[index] == "fetch":
+            return self._bytes < self._gates.bytes
+        if ORDER[index] == "decode":
+            return self._audio_ms < self._gates.audio_ms
+        return True
+
+    def _job(self, work: _Work) -> Recording | DecodeJob | EngineJob:
+        if work.stored is None:
+            return work.recording
+        options = work.recording.options
+        if work.audio is None:
+            return DecodeJob(path=work.stored.path, split=options.channels == "split")
+        return EngineJob(tracks=work.audio.tracks, language=options.language, hotwords=options.hotwords)
+
+    def _advance(self, index: int, outcome: Outcome[Any], now: float) -> Ended | None:
+        """Apply a stage's outcome; returns the end, if that was it."""
+        work = self._works.get(outcome.tag)
+        if work is None or work.stage != index:
+            self._discard(outcome.value)
+            return None
+        work.stage_ms[ORDER[index]] = work.stage_ms.get(ORDER[index], 0) + outcome.elapsed_ms
+        value = outcome.value
+        if isinstance(value, RecordingError):
+            return self._failed(work, value, now)
+        work.attempt = 1
+        if isinstance(value, StoredObject):
+            work.stored = value
+            self._bytes += value.size
+        elif isinstance(value, DecodedAudio):
+            work.audio = value
+            self._audio_ms += value.duration_ms
+        else:
+            return self._end(work, self._assemble(work, value, now))
+        work.stage = index + 1
+        self._waiting[work.stage].append(work.tag)
+        return None
+
+    def _failed(self, work: _Work, error: RecordingError, now: float) -> Ended | None:
+        if isinstance(error, RetryError):
+            delay_ms = self._retry.delay_ms(work.attempt)
+            if delay_ms is not None:
+                self._observer.retrying(work.tag, error, work.attempt, delay_ms)
+                heapq.heappush(self._retries, (now + delay_ms / 1000, next(self._sequence), work.tag))
+                work.attempt += 1
+                work.most_attempts = max(work.most_attempts, work.attempt)
+                return None
+        return self._end(work, error)
+
+    def _assemble(self, work: _Work, recognition: Recognition, now: float) -> Transcript:
+        assert work.stored is not None
+        assert work.audio is not None
+        timing = Timing(
+            queued_ms=work.queued_ms,
+            fetch_ms=work.stage_ms["fetch"],
+            decode_ms=work.stage_ms["decode"],
+            engine_ms=work.stage_ms["engine"],
+            total_ms=work.queued_ms + round((now - work.admitted_s) * 1000),
+        )
+        return assemble(work.recording, work.stored, work.audio, recognition, self._engine.model, timing)
+
+    def _end(self, work: _Work, result: Transcript | RecordingError) -> Ended:
+        self._forget(work.tag)
+        return Ended(
+            tag=work.tag,
+            recording=work.recording,
+            result=result,
+            attempts=work.most_attempts,
+            stage_ms=work.stage_ms,
+        )
+
+    def _forget(self, tag: Hashable) -> None:
+        work = self._works.pop(tag)
+        if work.stored is not None:
+            self._bytes -= work.stored.size
+            self._discard(work.stored)
+        if work.audio is not None:
+            self._audio_ms -= work.audio.duration_ms
+            self._discard(work.audio)
+
+    def _discard(self, value: object) -> None:
+        """Remove the spool files of a result that nobody needs any more."""
+        if isinstance(value, StoredObject):
+            self._spool.remove(value.path)
+        elif isinstance(value, DecodedAudio):
+            for track in value.tracks:
+                self._spool.remove(track.path)

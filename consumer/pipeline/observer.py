@@ -1,0 +1,122 @@
+"""What happens to recordings, told to whoever wants to know: logs, metrics, the demo's table.
+
+Observers are called on the loop thread and must neither block nor raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from consumer.errors import RecordingError
+from consumer.events.parse import Skipped
+from consumer.events.recording import Recording
+from consumer.events.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the work on one recording ended; its transcript or dead letter is yet to be acknowledged.
+
+    Attributes:
+        tag: what it was admitted under.
+        recording: what was asked for; None when the event itself could not be read.
+        result: the transcript, or why there is none.
+        attempts: tries of the stage that was tried most often, at least 1.
+        stage_ms: time in each stage that worked on it, by stage name.
+    """
+
+    tag: Hashable
+    recording: Recording | None
+    result: Transcript | RecordingError
+    attempts: int
+    stage_ms: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is in work.
+
+    Attributes:
+        records: recordings admitted and not ended.
+        bytes: size of their objects, as far as known.
+        audio_ms: length of their decoded audio, as far as known.
+    """
+
+    records: int
+    bytes: int
+    audio_ms: int
+
+
+class Observer:
+    """Does nothing; subclasses override what they care for."""
+
+    def admitted(self, tag: Hashable, recording: Recording) -> None:
+        """A recording was taken into work."""
+
+    def entered(self, tag: Hashable, stage: str) -> None:
+        """A stage (``fetch``, ``decode``, ``engine``) began to own it; ``publish`` when it was handed to the broker."""
+
+    def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
+        """Try number ``attempt`` of a stage failed; the next comes after ``delay_ms``."""
+
+    def ended(self, ended: Ended) -> None:
+        """The work on it is over."""
+
+    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
+        """The broker has its transcript or dead letter."""
+
+    def skipped(self, skipped: Skipped) -> None:
+        """An event needs no work: a deletion, a test event."""
+
+    def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
+        """Partitions (topic, number) were ``assigned``, ``revoked`` or ``lost``."""
+
+    def committed(self, topic: str, partition: int, offset: int) -> None:
+        """The group's offset was committed."""
+
+    def turned(self, load: Load) -> None:
+        """The loop went round once more."""
+
+
+class Observers(Observer):
+    """Tells several observers."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def admitted(self, tag: Hashable, recording: Recording) -> None:  # noqa: D102
+        for each in self._observers:
+            each.admitted(tag, recording)
+
+    def entered(self, tag: Hashable, stage: str) -> None:  # noqa: D102
+        for each in self._observers:
+            each.entered(tag, stage)
+
+    def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:  # noqa: D102
+        for each in self._observers:
+            each.retrying(tag, error, attempt, delay_ms)
+
+    def ended(self, ended: Ended) -> None:  # noqa: D102
+        for each in self._observers:
+            each.ended(ended)
+
+    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:  # noqa: D102
+        for each in self._observers:
+            each.acknowledged(tag, dead_letter=dead_letter)
+
+    def skipped(self, skipped: Skipped) -> None:  # noqa: D102
+        for each in self._observers:
+            each.skipped(skipped)
+
+    def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:  # noqa: D102
+        for each in self._observers:
+            each.rebalanced(change, partitions)
+
+    def committed(self, topic: str, partition: int, offset: int) -> None:  # noqa: D102
+        for each in self._observers:
+            each.committed(topic, partition, offset)
+
+    def turned(self, load: Load) -> None:  # noqa: D102
+        for each in self._observers:
+            each.turned(load)
