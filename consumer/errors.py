@@ -156,6 +156,13 @@ class StorageTimeout(RetryError):
     stage = "fetch"
 
 
+class SpoolFull(RetryError):
+    """The disk under ``limits.spool_dir`` has no room for this recording now."""
+
+    code = "spool_full"
+    stage = "fetch"
+
+
 # --- decode --------------------------------------------------------------------------------------------------------
 
 

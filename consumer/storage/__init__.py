@@ -1,0 +1,1 @@
+"""Object storage, local files, and the spool they are copied into."""

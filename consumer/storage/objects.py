@@ -1,0 +1,178 @@
+"""Objects of an S3-compatible storage, fetched into the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, cast
+
+import boto3
+from botocore.config import Config
+
+from consumer import __version__
+from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageUnavailable, UsageError
+from consumer.events.recording import Recording
+from consumer.settings import LimitSettings, StorageSettings
+from consumer.storage.failures import TRANSLATED, translate
+from consumer.storage.spool import Spool
+from consumer.transcript.types import StoredObject
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+CHUNK = 1 << 20
+"""Bytes held in memory of an object on its way to the spool; larger gains nothing on a socket."""
+
+
+def check_allowed(recording: Recording, allowed: Collection[str]) -> None:
+    """Refuse an event that names a bucket outside ``storage.allowed_buckets``; no names at all allow every bucket.
+
+    Raises:
+        BucketNotAllowed: it does.
+    """
+    if allowed and recording.bucket not in allowed:
+        raise BucketNotAllowed(
+            f"{recording.object_id}: bucket {recording.bucket!r} is not in storage.allowed_buckets "
+            f"({', '.join(sorted(allowed))})"
+        )
+
+
+class ObjectFetcher:
+    """Reads objects through one shared client. All methods block and may be called from any thread.
+
+    Nothing is retried here: the pipeline does that, and counts it.
+    """
+
+    def __init__(self, storage: StorageSettings, limits: LimitSettings, spool: Spool) -> None:
+        """Set up the client; no request is made.
+
+        Raises:
+            UsageError: the settings contradict each other or the client refuses them.
+            CredentialsRefused: the AWS configuration names credentials that cannot be found.
+        """
+        self._limit = limits.object_bytes
+        self._spool = spool
+        self._client = _client(storage, connections=limits.fetch_workers)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def fetch(self, recording: Recording) -> StoredObject:
+        """Copy an object into the spool; the caller removes the copy.
+
+        What the bucket holds now is what counts: when the object was overwritten after its event, the newer one is
+        fetched (unless the event named a version) and the returned ETag says so. The overwriting upload has an event
+        of its own, whose transcript gets the same id.
+
+        Raises:
+            ObjectMissing: the object, its version or its bucket is not there.
+            ObjectForbidden: these credentials may not read it, or it is archived.
+            ObjectEmpty: it has no bytes.
+            ObjectTooLarge: it is larger than ``limits.object_bytes``.
+            EventInvalid: its bucket or key is no possible name.
+            StorageUnavailable: the storage failed or cut the connection.
+            StorageTimeout: the storage did not answer in time.
+            SpoolFull: the disk is full.
+            CredentialsRefused: the storage does not know the credentials.
+        """
+        name = recording.object_id
+        path = self._spool.new_path(".object")
+        with _translated(name):
+            response = self._get(recording)
+            with closing(response["Body"]) as body:
+                expected = cast("int | None", response.get("ContentLength"))  # absent from a chunked answer
+                if expected is not None:
+                    self._check_size(name, expected)
+                with self._spool.writing(path) as file:
+                    size = 0
+                    for chunk in _chunks(body):
+                        size += len(chunk)
+                        self._check_size(name, size)
+                        file.write(chunk)
+                    self._check_size(name, size)
+                    if expected is not None and size != expected:
+                        raise StorageUnavailable(f"{name}: the storage sent {size} of {expected} bytes")
+        version = response.get("VersionId")
+        return StoredObject(
+            path=path,
+            size=size,
+            etag=response.get("ETag", "").strip('"'),
+            version_id=None if version == "null" else version,  # what a bucket says whose versioning is suspended
+        )
+
+    def keys(self, bucket: str, prefix: str = "") -> Iterator[str]:
+        """Names of a bucket's objects, in the storage's order; folder markers (``name/``) are left out.
+
+        Raises:
+            TingxieError: as `fetch` does, about the bucket; raised while iterating.
+        """
+        with _translated(f"s3://{bucket}/{prefix}"):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    if not item["Key"].endswith("/"):
+                        yield item["Key"]
+
+    def check_bucket(self, bucket: str) -> None:
+        """Ask whether a bucket is there and open to us.
+
+        Raises:
+            TingxieError: as `fetch` does, about the bucket.
+        """
+        with _translated(f"bucket {bucket}"):
+            self._client.head_bucket(Bucket=bucket)
+
+    def _get(self, recording: Recording) -> GetObjectOutputTypeDef:
+        if recording.version_id is None:
+            return self._client.get_object(Bucket=recording.bucket, Key=recording.key)
+        return self._client.get_object(Bucket=recording.bucket, Key=recording.key, VersionId=recording.version_id)
+
+    def _check_size(self, name: str, size: int) -> None:
+        if size > self._limit:
+            raise ObjectTooLarge(f"{name}: more than limits.object_bytes ({self._limit:,} bytes)")
+        if size == 0:
+            raise ObjectEmpty(f"{name}: the object has no bytes")
+
+
+def _chunks(body: StreamingBody) -> Iterator[bytes]:
+    while chunk := body.read(CHUNK):
+        yield chunk
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (*TRANSLATED, OSError) as error:
+        raise translate(error, name) from error
+
+
+def _client(storage: StorageSettings, connections: int) -> S3Client:
+    if (storage.access_key_id is None) != (storage.secret_access_key is None):
+        raise UsageError("storage.access_key_id and storage.secret_access_key go together: set both, or none of them")
+    secret = storage.secret_access_key
+    try:
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=storage.endpoint_url,
+            region_name=storage.region,
+            aws_access_key_id=storage.access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret is not None else None,
+            config=Config(
+                connect_timeout=storage.connect_timeout_s,
+                read_timeout=storage.read_timeout_s,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=connections,
+                s3={"addressing_style": "path" if storage.path_style else "auto"},
+                # Storages other than AWS often know no CRC trailers: neither ask for them nor insist on them.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                user_agent_extra=f"tingxie/{__version__}",
+            ),
+        )
+    except TRANSLATED as error:
+        raise translate(error, "storage") from error
+    except ValueError as error:  # the client's word for an endpoint that is no URL
+        raise UsageError(f"storage.endpoint_url: {error}; give an http(s) URL") from error
