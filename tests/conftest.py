@@ -1,0 +1,221 @@
+"""What all tests share: the real servers, names nobody else uses, the models and recordings.
+
+A test asks for a server by a fixture, which installs and starts it. When that is impossible the test fails and says
+which server is missing: an integration test never passes or is skipped for want of one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import boto3
+import pytest
+from botocore.config import Config
+from hypothesis import HealthCheck, settings
+
+from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway
+from tests.servers import kafka as kafka_server
+from tests.servers import versitygw as bucket_gateway
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).parents[1]
+
+# Time limits of single examples would fail on a machine that is busy with something else.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("local"), print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Fixture to what installs its server. Fixtures that use these are covered, since pytest lists them too.
+INSTALLERS = {"kafka": kafka_server.install, "bucket_server": bucket_gateway.install}
+NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install the servers of the chosen tests now: this may take minutes, and no test's time limit runs yet."""
+    failures = session.config.stash.setdefault(NOT_INSTALLED, {})
+    if session.config.option.collectonly:
+        return
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for fixture, install in INSTALLERS.items():
+        if fixture in needed:
+            try:
+                install()
+            except ServerError as error:
+                failures[fixture] = str(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turn the skip of an integration test into a failure, unless it wants recordings this checkout does not have."""
+    report = cast("pytest.TestReport", (yield))
+    bound_to_run = item.get_closest_marker("integration") and "real_data" not in getattr(item, "fixturenames", ())
+    if bound_to_run and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"an integration test must not be skipped: {report.longrepr}"
+    return report  # type: ignore[return-value]  # what a wrapper returns is the hook's result
+
+
+def _require(fixture: str, config: pytest.Config) -> None:
+    if failure := config.stash[NOT_INSTALLED].get(fixture):
+        pytest.fail(failure, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[KafkaServer]:
+    """A real broker for the session. It creates no topic by itself: take `topics`, or create your own."""
+    _require("kafka", pytestconfig)
+    server = KafkaServer()
+    try:
+        server.start()
+        yield server
+    except ServerError as error:
+        pytest.fail(str(error), pytrace=False)
+    finally:
+        server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one test, empty at its start."""
+
+    uploads: str
+    transcripts: str
+    dead_letters: str
+
+
+@pytest.fixture
+def unique_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Make names nobody else uses, fit for topics, groups and buckets: ``unique_name("calls")``."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:24].strip("-")
+
+    def make(purpose: str) -> str:
+        return f"{purpose}-{test}-{uuid.uuid4().hex[:8]}"
+
+    return make
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer, unique_name: Callable[[str], str]) -> Topics:
+    """Topics for uploads (4 partitions), transcripts and dead letters, created for this test."""
+    made = Topics(unique_name("audio-uploaded"), unique_name("transcript-ready"), unique_name("dead-letter"))
+    kafka.create_topics(made.uploads, partitions=4)
+    kafka.create_topics(made.transcripts, made.dead_letters)
+    return made
+
+
+@pytest.fixture
+def group_id(unique_name: Callable[[str], str]) -> str:
+    """Name of a consumer group without history."""
+    return unique_name("group")
+
+
+@pytest.fixture
+def bucket_server(kafka: KafkaServer, topics: Topics, pytestconfig: pytest.Config) -> Iterator[VersityGateway]:
+    """An empty bucket server for this test, whose events go to ``topics.uploads``; it starts within half a second."""
+    _require("bucket_server", pytestconfig)
+    server = VersityGateway(kafka.bootstrap_servers, topics.uploads)
+    try:
+        server.start()
+        yield server
+    except ServerError as error:
+        pytest.fail(str(error), pytrace=False)
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def fault_proxy(bucket_server: VersityGateway) -> Iterator[FaultProxy]:
+    """A proxy before ``bucket_server`` that fails, stalls or cuts answers when it is told to."""
+    with FaultProxy(bucket_server.endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def s3() -> Iterator[Callable[..., S3Client]]:
+    """Make S3 clients, ``s3(endpoint_url, read_timeout_s=…)``. They do not retry, so that a test sees each answer."""
+    clients: list[S3Client] = []
+
+    def make(endpoint_url: str, read_timeout_s: float = 20.0) -> S3Client:
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=VersityGateway.region,
+            aws_access_key_id=VersityGateway.access_key,
+            aws_secret_access_key=VersityGateway.secret_key,
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"total_max_attempts": 1},
+                connect_timeout=5,
+                read_timeout=read_timeout_s,
+            ),
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def bucket(bucket_server: VersityGateway, s3: Callable[..., S3Client], unique_name: Callable[[str], str]) -> str:
+    """Name of an empty bucket on ``bucket_server``."""
+    name = unique_name("audio")
+    s3(bucket_server.endpoint_url).create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def demo_models() -> Path:
+    """The models shipped with the package: folders paraformer, fsmn-vad and ct-transformer."""
+    models = ROOT / "consumer" / "demo" / "models"
+    missing = [name for name in ("paraformer", "fsmn-vad", "ct-transformer") if not (models / name).is_dir()]
+    if missing:
+        pytest.fail(f"the shipped models {', '.join(missing)} are not in {models}", pytrace=False)
+    return models
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Recordings and model weights that cannot be shipped, from ``$TINGXIE_REAL_DATA``."""
+    folder = Path(os.environ.get("TINGXIE_REAL_DATA", ROOT.parent / "shared" / "real"))
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set TINGXIE_REAL_DATA to one with recordings")
+    return folder
+
+
+@pytest.fixture
+def service_environment(
+    kafka: KafkaServer,
+    topics: Topics,
+    group_id: str,
+    bucket_server: VersityGateway,
+    demo_models: Path,
+    tmp_path: Path,
+) -> dict[str, str]:
+    """Settings of a service on this test's broker, topics, bucket server and the shipped models, as environment."""
+    return {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TINGXIE_KAFKA__GROUP_ID": group_id,
+        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
+        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
+        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
+        "TINGXIE_STORAGE__ENDPOINT_URL": bucket_server.endpoint_url,
+        "TINGXIE_STORAGE__PATH_STYLE": "true",
+        "TINGXIE_STORAGE__ACCESS_KEY_ID": bucket_server.access_key,
+        "TINGXIE_STORAGE__SECRET_ACCESS_KEY": bucket_server.secret_key,
+        "TINGXIE_ENGINE__MODEL": str(demo_models / "paraformer"),
+        "TINGXIE_ENGINE__VAD": str(demo_models / "fsmn-vad"),
+        "TINGXIE_ENGINE__PUNCTUATION": str(demo_models / "ct-transformer"),
+        "TINGXIE_ENGINE__DEVICE": "cpu",
+        "TINGXIE_LIMITS__SPOOL_DIR": str(tmp_path / "spool"),
+        "TINGXIE_TELEMETRY__PORT": "0",
+    }

@@ -1,0 +1,37 @@
+"""Install the servers the tests need: ``python -m tests.servers``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.servers import kafka, versitygw
+from tests.servers.cache import ServerError, cache_root
+
+INSTALLERS: dict[str, Callable[[], Path]] = {kafka.NAME: kafka.install, versitygw.NAME: versitygw.install}
+
+
+def main() -> int:
+    """Install all servers, also when one fails; 1 when one did."""
+    failed = []
+    for name, install in INSTALLERS.items():
+        present = (cache_root() / name).is_dir()
+        print(f"{name}: {'is' if present else 'installing'} in {cache_root() / name}", flush=True)  # noqa: T201
+        begun = time.monotonic()
+        try:
+            install()
+        except ServerError as error:
+            failed.append(name)
+            print(f"{name}: FAILED. {error}", file=sys.stderr)  # noqa: T201
+            continue
+        if not present:
+            print(f"{name}: installed in {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201
+    if failed:
+        print(f"cannot be set up: {', '.join(failed)}", file=sys.stderr)  # noqa: T201
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Where server programs are kept between runs, installed once even when several sessions start at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class ServerError(Exception):
+    """A server cannot be installed or started; the message names it and says what to do."""
+
+
+def cache_root() -> Path:
+    """The folder of installed servers: ``$TINGXIE_CACHE/servers``, else that of the user's cache."""
+    if chosen := os.environ.get("TINGXIE_CACHE"):
+        return Path(chosen) / "servers"
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "tingxie" / "servers"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install_once(name: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder ``name``, building it first when it is not there.
+
+    ``build`` fills a temporary folder, which is renamed when it is complete: a folder under its final name is whole,
+    whatever was interrupted before.
+
+    Raises:
+        ServerError: ``build`` could not do its work.
+    """
+    target = cache_root() / name
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_name(f".{name}.lock")):
+        if not target.is_dir():
+            draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+            try:
+                build(draft)
+                draft.chmod(0o755)
+                draft.rename(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def run_installer(
+    server: str, command: list[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float
+) -> None:
+    """Run one installing command and wait for it.
+
+    Raises:
+        ServerError: the program is missing, failed or took longer than ``timeout_s``; with its last output.
+    """
+    if shutil.which(command[0]) is None:
+        raise ServerError(
+            f"{server} cannot be installed: the program {command[0]!r} is not on the PATH; "
+            "`make servers` installs it, or names the package"
+        )
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ServerError(
+            f"{server} cannot be installed: {' '.join(command)} did not end within {timeout_s:.0f} s"
+        ) from error
+    if done.returncode != 0:
+        failed = f"{server} cannot be installed: {' '.join(command)} ended with code {done.returncode}"
+        raise ServerError(f"{failed}:\n{done.stdout[-4000:]}")

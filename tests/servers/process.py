@@ -1,0 +1,112 @@
+"""A server process whose output is kept, whose readiness is waited for, and which ends with the session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.servers.cache import ServerError
+
+POLL_S = 0.05
+TAIL_CHARS = 6000
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback TCP ports that are free now; all are held until all are chosen, so they differ."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in held]
+    finally:
+        for one in held:
+            one.close()
+
+
+def log_tail(path: Path) -> str:
+    """The last few thousand characters of a log, for an error message."""
+    return path.read_text("utf-8", "replace")[-TAIL_CHARS:] if path.exists() else "(no output)"
+
+
+class ServerProcess:
+    """One child process that dies with the thread that started it, so that an aborted session leaves nothing behind.
+
+    Args:
+        name: what error messages call it.
+        command: program and arguments.
+        log: file its output is appended to.
+        env: variables set in addition to the session's.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        # The kernel kills it when its parent ends: a session that is shot cannot stop its servers itself.
+        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        with log.open("ab") as sink:
+            self._child: subprocess.Popen[bytes] = subprocess.Popen(
+                [*guard, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def wait_until(self, ready: Callable[[], bool], deadline_s: float) -> None:
+        """Ask ``ready`` again and again.
+
+        Raises:
+            ServerError: the process ended, or was not ready within ``deadline_s``; with the end of its log.
+        """
+        deadline = time.monotonic() + deadline_s
+        while not ready():
+            if self._ended_within(POLL_S):
+                raise ServerError(
+                    f"{self.name} ended with code {self._child.returncode} before it was ready. "
+                    f"The end of its log:\n{log_tail(self.log)}"
+                )
+            if time.monotonic() > deadline:
+                self.kill()
+                raise ServerError(
+                    f"{self.name} was not ready within {deadline_s:.0f} s. The end of its log:\n{log_tail(self.log)}"
+                )
+
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def pause(self) -> None:
+        """Freeze the process: connections stay open and nothing answers."""
+        self._child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._child.send_signal(signal.SIGCONT)
+
+    def stop(self, grace_s: float = 15.0) -> None:
+        """End it in order, or by force when it does not end within ``grace_s``; does nothing when it is gone."""
+        if self.alive():
+            self._child.send_signal(signal.SIGCONT)
+            self._child.terminate()
+            if not self._ended_within(grace_s):
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._child.kill()
+        self._child.wait()
+
+    def _ended_within(self, seconds: float) -> bool:
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True

@@ -1,0 +1,134 @@
+"""A bucket that publishes its own upload events to Kafka: Versity S3 Gateway over a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from tests.servers.cache import install_once, run_installer
+from tests.servers.process import ServerProcess, free_ports, log_tail
+
+VERSION = "1.8.0"
+NAME = f"versitygw-{VERSION}"
+PACKAGE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
+
+HEALTH_PATH = "/health"
+START_S = 30.0
+
+
+def install() -> Path:
+    """The gateway's program, built by Go when absent (1 to 5 minutes, 60 MB).
+
+    Raises:
+        ServerError: Go is missing or the build failed.
+    """
+
+    def build(folder: Path) -> None:
+        # GOTOOLCHAIN: a Go older than the gateway asks for fetches the right one. CGO: no C compiler is needed.
+        env = {"GOBIN": str(folder), "GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
+        run_installer(NAME, ["go", "install", "-ldflags=-s -w", PACKAGE], cwd=folder, env=env, timeout_s=1800)
+
+    return install_once(NAME, build) / "versitygw"
+
+
+class VersityGateway:
+    """A gateway on a free loopback port; what it stores lies in a temporary folder.
+
+    Args:
+        kafka: ``host:port`` of the broker its events go to; the topic must exist. None: it emits no events.
+        topic: topic of the events.
+        events: event filter, name to whether it is emitted; by default objects that were created.
+    """
+
+    access_key = "tingxie-test"
+    secret_key = "tingxie-test-secret"
+    region = "us-east-1"
+
+    def __init__(
+        self, kafka: str | None = None, topic: str = "audio-uploaded", events: dict[str, bool] | None = None
+    ) -> None:
+        self.topic = topic
+        self._kafka = kafka
+        self._events = {"s3:ObjectCreated:*": True} if events is None else events
+        self._folder = Path(tempfile.mkdtemp(prefix="tingxie-bucket-"))
+        self._log = self._folder / "gateway.log"
+        self._port = 0
+        self._process: ServerProcess | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def process(self) -> ServerProcess:
+        """The running gateway, to pause or kill it.
+
+        Raises:
+            RuntimeError: it was not started.
+        """
+        if self._process is None:
+            raise RuntimeError("the gateway was not started")
+        return self._process
+
+    def start(self) -> None:
+        """Start the gateway and return when it is healthy; a second start keeps port and objects.
+
+        Raises:
+            ServerError: it did not come up; the message ends with its log.
+        """
+        program = install()
+        objects = self._folder / "objects"
+        objects.mkdir(exist_ok=True)
+        if self._port == 0:
+            (self._port,) = free_ports(1)
+        command = [str(program), "--port", f"127.0.0.1:{self._port}", "--health", HEALTH_PATH, "--region", self.region]
+        if self._kafka is not None:
+            event_filter = self._folder / "events.json"
+            event_filter.write_text(json.dumps(self._events))
+            command += ["--event-kafka-url", self._kafka, "--event-kafka-topic", self.topic]
+            command += ["--event-filter", str(event_filter)]
+        credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
+        self._process = ServerProcess(NAME, [*command, "posix", str(objects)], self._log, credentials)
+        self._process.wait_until(self._healthy, START_S)
+
+    def log_tail(self) -> str:
+        return log_tail(self._log)
+
+    def stop(self) -> None:
+        """Stop it; its objects stay for the next `start`."""
+        if self._process is not None:
+            self._process.stop()
+
+    def close(self) -> None:
+        """Stop it for good and remove its objects."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _healthy(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=2.0)
+        try:
+            connection.request("GET", HEALTH_PATH)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
