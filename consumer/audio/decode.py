@@ -1,0 +1,221 @@
+"""The decoding itself; runs inside a decoder process, since what it reads may have been made to break it.
+
+FFmpeg is given as little as possible: one demuxer (see `consumer.audio.sniff`), audio decoders only, and an open file
+in place of a name. A container that refers to other files or addresses finds no way to open them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+
+from consumer.audio.convert import Converter
+from consumer.audio.sniff import sniff
+from consumer.errors import AudioUnsupported, NoAudioStream, NotMedia
+from consumer.transcript.types import SAMPLE_RATE
+
+_CODECS = (
+    "aac,ac3,adpcm_g722,adpcm_g726,adpcm_g726le,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_yamaha,alac,amr_nb,amr_wb,"
+    "eac3,flac,g723_1,gsm,gsm_ms,ilbc,mp2,mp3,opus,pcm_alaw,pcm_f16le,pcm_f24le,pcm_f32be,pcm_f32le,pcm_f64be,"
+    "pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s64be,pcm_s64le,pcm_s8,"
+    "pcm_u16be,pcm_u16le,pcm_u24be,pcm_u24le,pcm_u32be,pcm_u32le,pcm_u8,speex,vorbis"
+)
+CODECS = frozenset(_CODECS.split(","))
+"""FFmpeg's names of the codecs that recordings come in."""
+
+DECODERS = f"{_CODECS},amrnb,amrwb,g722,g726,g726le,libopus,mp2float,mp3float"
+"""The same as names of decoders, where those differ: FFmpeg may use no other to find out about a stream."""
+
+TOLD_LENGTH = frozenset({"wav", "w64", "aiff", "au", "flac", "mov"})
+"""Demuxers whose files say how long the audio is; elsewhere FFmpeg estimates, and a shortfall means nothing."""
+
+BUFFER = 1 << 16
+"""Bytes read from the file at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to decode, and where to.
+
+    Attributes:
+        path: the media file.
+        outputs: files to write: one for a mix; as many as channels are allowed for a split.
+        split: one file for each channel.
+        seconds: longest audio.
+        channels: most channels.
+    """
+
+    path: Path
+    outputs: tuple[Path, ...]
+    split: bool
+    seconds: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came out; the first ``tracks`` outputs hold ``samples`` each. The rest is as in `DecodedAudio`."""
+
+    tracks: int
+    samples: int
+    format: str
+    codec: str
+    sample_rate: int
+    channels: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Damage:
+    """What could not be read: packets the decoder refused, and why the demuxer gave up, if it did."""
+
+    packets: int = 0
+    reason: str = ""
+    cut: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def warnings(self) -> tuple[str, ...]:
+        """For people to read."""
+        lines = list(self.notes)
+        if self.packets:
+            lines.append(f"the audio is damaged: {self.packets} packets could not be decoded ({self.reason})")
+        if self.cut:
+            lines.append(f"the audio ends early: {self.cut}")
+        return tuple(lines)
+
+
+def decode(request: Request) -> Report:
+    """Decode a file to 16 kHz mono, holding no more than a few packets in memory.
+
+    Raises:
+        NotMedia: the content is of no container or codec that can be decoded, or nothing of it could be.
+        NoAudioStream: there is no sound in it.
+        AudioUnsupported: sample rate or channel count out of bounds.
+        AudioTooLong: more than the allowed seconds.
+        OSError: an output cannot be written.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(request.path.open("rb"))
+        demuxer = sniff(file)
+        file.seek(0)
+        container = stack.enter_context(_open(file, demuxer))
+        damage = Damage()
+        stream = _choose(container, damage)
+        _check_channels(stream.codec_context.channels, request)
+        files = [stack.enter_context(path.open("wb")) for path in request.outputs[: request.channels]]
+        converter = Converter(files, split=request.split, seconds=request.seconds)
+        rate = channels = 0
+        for frame in _frames(container, stream, damage):
+            if not rate:
+                rate, channels = frame.sample_rate, frame.layout.nb_channels
+            _check_channels(frame.layout.nb_channels, request)
+            converter.write(frame)
+        converter.flush()
+        told = _told_seconds(container, stream) if demuxer in TOLD_LENGTH else 0.0
+        codec = stream.codec_context.codec.canonical_name
+    return Report(
+        tracks=converter.tracks,
+        samples=converter.samples,
+        format=container.format.name,
+        codec=codec,
+        sample_rate=rate,
+        channels=channels,
+        warnings=_verdict(damage, converter.samples, told),
+    )
+
+
+def _open(file: BinaryIO, demuxer: str) -> InputContainer:
+    try:
+        return av.open(
+            file,
+            "r",
+            format=demuxer,
+            container_options={
+                "format_whitelist": av.ContainerFormat(demuxer, "r").name,
+                "codec_whitelist": DECODERS,
+                "protocol_whitelist": "none",
+            },
+            buffer_size=BUFFER,
+            metadata_errors="replace",
+            io_open=_refuse,
+        )
+    except FFmpegError as error:
+        raise NotMedia(f"starts like {demuxer}, but cannot be read ({error.strerror})") from error
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise PermissionError("a recording may not open other files")
+
+
+def _choose(container: InputContainer, damage: Damage) -> AudioStream:
+    """The audio stream marked as default, else the first."""
+    streams = container.streams.audio
+    if not streams:
+        raise NoAudioStream("a media file without sound")
+    stream = next((stream for stream in streams if stream.disposition & Disposition.default), streams[0])
+    context: av.AudioCodecContext | None = stream.codec_context  # None where FFmpeg knows no decoder
+    if context is None or context.codec.canonical_name not in CODECS:
+        name = context.codec.canonical_name if context is not None else "unknown"
+        raise NotMedia(f"its sound is of codec {name}, which is not supported")
+    if len(streams) > 1:
+        damage.notes.append(f"one of {len(streams)} audio streams was used, stream {stream.index}")
+    context.thread_count = 1  # its parallelism is the number of processes
+    return stream
+
+
+def _check_channels(channels: int, request: Request) -> None:
+    if channels > request.channels:
+        raise AudioUnsupported(f"{channels} channels, more than limits.channels ({request.channels})")
+
+
+def _frames(container: InputContainer, stream: AudioStream, damage: Damage) -> Iterator[av.AudioFrame]:
+    for packet in _packets(container, stream, damage):
+        try:
+            frames = stream.decode(packet)
+        except FFmpegError as error:
+            damage.packets += 1
+            damage.reason = damage.reason or str(error.strerror)
+            continue
+        yield from (frame for frame in frames if frame.samples)
+
+
+def _packets(container: InputContainer, stream: AudioStream, damage: Damage) -> Iterator[Packet[AudioStream] | None]:
+    """Packets of a stream, and at last None, which makes the decoder hand out what it still holds."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size:  # the decoder would take an empty one for the end
+                yield packet
+    except FFmpegError as error:
+        damage.cut = str(error.strerror)
+    yield None
+
+
+def _told_seconds(container: InputContainer, stream: AudioStream) -> float:
+    """How long the file says that the audio is; an edit list makes the container's figure the smaller."""
+    told = []
+    if container.duration:
+        told.append(container.duration / av.time_base)
+    if stream.duration and stream.time_base:
+        told.append(float(stream.duration * stream.time_base))
+    return min(told, default=0.0)
+
+
+def _verdict(damage: Damage, samples: int, told: float) -> tuple[str, ...]:
+    if not samples:
+        if damage.packets or damage.cut:
+            raise NotMedia(f"nothing of it could be decoded ({damage.reason or damage.cut})")
+        raise NoAudioStream("its audio stream holds no samples")
+    seconds = samples / SAMPLE_RATE
+    if told - seconds > max(0.5, told / 100):  # codecs pad; half a second is more than any does
+        damage.cut = f"{seconds:.1f} of {told:.1f} s are there"
+    return damage.warnings()

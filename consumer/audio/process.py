@@ -1,0 +1,119 @@
+"""The parent's end of one decoder process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+
+LONGEST_REPLY = 1 << 20
+"""Bytes; a real reply has a few hundred, and a process that was taken over may send any number."""
+
+
+class WorkerGoneError(Exception):
+    """The process died, or said something that is no reply."""
+
+
+class WorkerSilentError(Exception):
+    """The process gave no reply in time."""
+
+
+class WorkerProcess:
+    """One process that answers lines with lines. Used by one thread at a time; `kill` may come from any."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start the process, in a session of its own: a terminal's Ctrl-C is for the service, which then drains.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=dict(environment),
+            cwd="/",
+            bufsize=0,
+            start_new_session=True,
+        )
+        self.jobs = 0
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def ask(self, line: bytes, timeout_s: float) -> bytes:
+        """Send a line and wait for one.
+
+        Raises:
+            WorkerGoneError: the process ended, before or while it worked on it.
+            WorkerSilentError: no reply within the time.
+        """
+        self.jobs += 1
+        stdin = self._process.stdin
+        try:
+            if stdin is not None:
+                stdin.write(line + b"\n")
+        except (OSError, ValueError) as error:
+            raise WorkerGoneError(self._obituary()) from error
+        return self.read(timeout_s)
+
+    def read(self, timeout_s: float) -> bytes:
+        """Wait for a line; errors as `ask`."""
+        stdout = self._process.stdout
+        deadline = time.monotonic() + timeout_s
+        received = b""
+        try:
+            descriptor = stdout.fileno() if stdout is not None else -1
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            while not received.endswith(b"\n"):
+                left = deadline - time.monotonic()
+                if left <= 0 or not poll.poll(left * 1000):
+                    raise WorkerSilentError
+                chunk = os.read(descriptor, 1 << 16)
+                if not chunk:
+                    raise WorkerGoneError(self._obituary())
+                received += chunk
+                if len(received) > LONGEST_REPLY:
+                    raise WorkerGoneError("it broke the protocol")
+        except (OSError, ValueError) as error:  # the pipe was closed by `kill`
+            raise WorkerGoneError(self._obituary()) from error
+        return received
+
+    def kill(self) -> None:
+        """End it at once; may be called twice."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._complaints):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _obituary(self) -> str:
+        """How it ended, and the last it had to say."""
+        self._process.kill()
+        status = self._process.wait()
+        cause = f"exit code {status}"
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                cause = f"killed by {signal.Signals(-status).name}"
+        with contextlib.suppress(OSError, ValueError):
+            self._complaints.seek(0)
+            lines = self._complaints.read(LONGEST_REPLY).decode("utf-8", "replace").strip().splitlines()
+            if lines:
+                cause += f": {lines[-1]}"
+        return cause
