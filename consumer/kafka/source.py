@@ -193,8 +193,9 @@ def _record(message: Message) -> Record:
 
 
 def _headers(message: Message) -> Headers:
+    headers = message.headers()
     # The client's types also allow for mappings and text, which only producers may pass.
-    return [(name, value) for name, value in message.headers() or [] if not isinstance(value, str)]
+    return [(name, value) for name, value in headers if not isinstance(value, str)] if isinstance(headers, list) else []
 
 
 def _pairs(partitions: list[TopicPartition]) -> list[Partition]:

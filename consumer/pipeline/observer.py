@@ -9,9 +9,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consumer.errors import RecordingError
-from consumer.events.parse import Skipped
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
+from consumer.events.upload import Skipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""The only place that builds objects and hands them to each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+from consumer.audio.decoder import Decoder
+from consumer.engine.engine import Engine
+from consumer.kafka.sink import Sink
+from consumer.operations.health import Health, HealthServer
+from consumer.operations.metrics import Metrics
+from consumer.pipeline.budgets import Intake, Limits
+from consumer.pipeline.flow import Flow, Gates
+from consumer.pipeline.observer import Observer, Observers
+from consumer.pipeline.outgoing import Outgoing
+from consumer.pipeline.retry import RetryPolicy
+from consumer.pipeline.service import Service
+from consumer.pipeline.telemetry import HealthObserver, LogObserver, MetricsObserver
+from consumer.pipeline.threads import ThreadStage
+from consumer.settings import Settings
+from consumer.storage.files import LocalFetcher
+from consumer.storage.objects import ObjectFetcher
+from consumer.storage.spool import Spool
+
+CLOSE_TIMEOUT_S = 5.0
+"""For threads to notice that they should end; what they worked on is abandoned anyway."""
+
+
+@contextmanager
+def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> Iterator[Flow]:
+    """A flow that is not started yet; closed on exit, with its spool and its decoder processes.
+
+    Args:
+        settings: all of them.
+        observer: told what happens to recordings.
+        local_files: recordings with an empty bucket name files of this machine. Never for events of others.
+
+    Raises:
+        UsageError: the spool folder cannot be used, or storage settings are wrong.
+    """
+    with ExitStack() as stack:
+        limits = settings.limits
+        wake = threading.Event()
+        spool = stack.enter_context(Spool(limits.spool_dir))
+        objects = stack.enter_context(closing(ObjectFetcher(settings.storage, limits, spool)))
+        fetch = LocalFetcher(objects, limits, spool).fetch if local_files else objects.fetch
+        decoder = stack.enter_context(closing(Decoder(limits, spool)))
+        flow = Flow(
+            fetch=ThreadStage("fetch", fetch, workers=limits.fetch_workers, notify=wake.set),
+            decode=ThreadStage("decode", decoder.decode, workers=limits.decode_workers, notify=wake.set),
+            engine=Engine(settings.engine, notify=wake.set),
+            spool=spool,
+            retry=RetryPolicy(settings.retry.attempts, settings.retry.backoff_ms, settings.retry.backoff_max_ms),
+            gates=Gates(bytes=limits.in_flight_bytes, audio_ms=limits.in_flight_audio_seconds * 1000),
+            wake=wake,
+            observer=observer,
+        )
+        stack.callback(flow.close, CLOSE_TIMEOUT_S)
+        yield flow
+
+
+@contextmanager
+def open_service(settings: Settings, *, observer: Observer | None = None) -> Iterator[Service]:
+    """The service with its logs, metrics and health; closed on exit.
+
+    Args:
+        settings: all of them.
+        observer: told what happens, beside logs and metrics.
+
+    Raises:
+        UsageError: the spool folder, the storage settings or the telemetry port cannot be used.
+    """
+    metrics, health = Metrics(), Health()
+    everyone = Observers(
+        LogObserver(), MetricsObserver(metrics), HealthObserver(health), *([observer] if observer is not None else [])
+    )
+    limits, telemetry = settings.limits, settings.telemetry
+    with ExitStack() as stack:
+        if telemetry.port:
+            server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
+            stack.callback(server.close)
+        flow = stack.enter_context(open_flow(settings, observer=everyone, local_files=False))
+        sink = stack.enter_context(closing(Sink(settings.kafka)))
+        yield Service(
+            settings=settings,
+            flow=flow,
+            sink=sink,
+            intake=Intake(
+                Limits(limits.in_flight_records, limits.in_flight_bytes, limits.in_flight_audio_seconds * 1000)
+            ),
+            outgoing=Outgoing(settings.topics, settings.kafka.group_id, telemetry.ce_source, time.time),
+            observer=everyone,
+        )

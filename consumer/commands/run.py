@@ -1,0 +1,40 @@
+"""``tingxie run``: the service, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import structlog
+
+from consumer.app import open_service
+from consumer.operations.logging import configure_logging
+from consumer.settings import Settings
+
+log = structlog.get_logger("tingxie")
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once, uncommitted work intact.
+
+    Raises:
+        TingxieError: the service cannot start or cannot go on.
+    """
+    configure_logging(settings.telemetry.log_level, settings.telemetry.log_format)
+    with open_service(settings) as service:
+
+        def stop(number: int, _: FrameType | None) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            service.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        log.info(
+            "starting",
+            broker=settings.kafka.bootstrap_servers,
+            group=settings.kafka.group_id,
+            topic=settings.topics.uploads,
+            model=settings.engine.model,
+        )
+        service.run()
+    log.info("stopped")

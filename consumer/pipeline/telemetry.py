@@ -1,0 +1,141 @@
+"""Observers that turn what happens into log lines, metrics and health."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import structlog
+
+from consumer.errors import RecordingError
+from consumer.events.upload import Skipped
+from consumer.kafka.records import Ticket
+from consumer.operations.health import Health
+from consumer.operations.metrics import Metrics
+from consumer.pipeline.observer import Ended, Load, Observer
+
+log = structlog.get_logger("tingxie")
+
+
+def coordinates(tag: Hashable) -> dict[str, Any]:
+    """What names a record in a log line."""
+    if not isinstance(tag, Ticket):
+        return {}
+    return {"topic": tag.topic, "partition": tag.partition, "offset": tag.offset, "recording": tag.index}
+
+
+class LogObserver(Observer):
+    """One line for every recording's end, and for whatever a person may need to explain it."""
+
+    def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
+        """Warn of a failed try."""
+        log.warning(
+            "retrying",
+            **coordinates(tag),
+            error_class=error.code,
+            stage=error.stage,
+            error=str(error),
+            attempt=attempt,
+            delay_ms=delay_ms,
+        )
+
+    def ended(self, ended: Ended) -> None:
+        """Log the outcome with all that is known of it."""
+        bound = log.bind(**coordinates(ended.tag), attempts=ended.attempts)
+        if ended.recording is not None:
+            bound = bound.bind(bucket=ended.recording.bucket, key=ended.recording.key)
+        if isinstance(ended.result, RecordingError):
+            error = ended.result
+            latency_ms = sum(ended.stage_ms.values())
+            bound.warning(
+                "dead letter", error_class=error.code, stage=error.stage, error=str(error), latency_ms=latency_ms
+            )
+            return
+        transcript = ended.result
+        bound.info(
+            "transcribed",
+            id=transcript.id,
+            status=transcript.status,
+            audio_ms=transcript.duration_ms,
+            latency_ms=transcript.timing.total_ms,
+            **{f"{stage}_ms": spent for stage, spent in ended.stage_ms.items()},
+        )
+
+    def skipped(self, skipped: Skipped) -> None:
+        """An event that needs no work is worth a look only while debugging."""
+        log.debug("skipped", reason=skipped.reason, event_name=skipped.event, object_id=skipped.object_id)
+
+    def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
+        """Log every change of the assignment."""
+        log.info("rebalanced", change=change, partitions=[f"{topic}/{number}" for topic, number in partitions])
+
+
+class MetricsObserver(Observer):
+    """Counts. A recording counts once its transcript or dead letter is acknowledged."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._ended: dict[Hashable, Ended] = {}
+
+    def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
+        """Count by error class."""
+        self._metrics.retries.labels(error.code).inc()
+
+    def ended(self, ended: Ended) -> None:
+        """Keep the end until it is acknowledged."""
+        self._ended[ended.tag] = ended
+
+    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
+        """Count the recording."""
+        ended = self._ended.pop(tag)
+        for stage, spent_ms in ended.stage_ms.items():
+            self._metrics.stage_seconds.labels(stage).observe(spent_ms / 1000)
+        if isinstance(ended.result, RecordingError):
+            self._metrics.records.labels("dead_letter").inc()
+            self._metrics.dead_letters.labels(ended.result.code, ended.result.stage).inc()
+        else:
+            self._metrics.records.labels(ended.result.status).inc()
+            self._metrics.audio_seconds.inc(ended.result.duration_ms / 1000)
+            self._metrics.queue_wait_seconds.observe(ended.result.timing.queued_ms / 1000)
+
+    def skipped(self, skipped: Skipped) -> None:
+        """Count the event."""
+        self._metrics.records.labels("skipped").inc()
+
+    def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
+        """Count the change; ends of partitions that are gone are never acknowledged."""
+        self._metrics.rebalances.labels(change).inc()
+        if change != "assigned":
+            gone = set(partitions)
+            for tag in [tag for tag in self._ended if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+                del self._ended[tag]
+
+    def committed(self, topic: str, partition: int, offset: int) -> None:
+        """Show the offset."""
+        self._metrics.commit_offset.labels(topic, partition).set(offset)
+
+    def turned(self, load: Load) -> None:
+        """Show what is in work."""
+        self._metrics.in_flight_records.set(load.records)
+        self._metrics.in_flight_bytes.set(load.bytes)
+        self._metrics.in_flight_audio_seconds.set(load.audio_ms / 1000)
+
+
+class HealthObserver(Observer):
+    """Tells the probes that the loop turns, and which partitions it has."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._partitions: set[tuple[str, int]] = set()
+
+    def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
+        """Keep the number of partitions."""
+        if change == "assigned":
+            self._partitions.update(partitions)
+        else:
+            self._partitions.difference_update(partitions)
+        self._health.assigned(len(self._partitions))
+
+    def turned(self, load: Load) -> None:
+        """Prove that the loop lives."""
+        self._health.turned()
