@@ -1,0 +1,1 @@
+"""What was said in a recording, from words to files; pure."""
