@@ -65,6 +65,15 @@ class Converter:
         self._graph = None
         self._shape = None
 
+    def silence(self, seconds: float) -> None:
+        """Write silence to all tracks; errors as `write`."""
+        self.flush()
+        samples = round(seconds * SAMPLE_RATE)
+        self._count(samples)
+        for start in range(0, samples, SAMPLE_RATE):
+            for file in self._files[: self.tracks]:
+                file.write(bytes(min(SAMPLE_RATE, samples - start) * SAMPLE_BYTES))
+
     def _start(self, frame: AudioFrame) -> None:
         channels, rate = frame.layout.nb_channels, frame.sample_rate
         if rate not in RATES:
@@ -104,11 +113,14 @@ class Converter:
             self._put(frame)
 
     def _put(self, frame: AudioFrame) -> None:
-        self.samples += frame.samples
-        if self.samples > self._limit * SAMPLE_RATE:
-            raise AudioTooLong(f"longer than limits.audio_seconds ({self._limit} s)")
+        self._count(frame.samples)
         for file, plane in zip(self._files, frame.planes, strict=False):
             file.write(memoryview(plane)[: frame.samples * SAMPLE_BYTES])
+
+    def _count(self, samples: int) -> None:
+        self.samples += samples
+        if self.samples > self._limit * SAMPLE_RATE:
+            raise AudioTooLong(f"longer than limits.audio_seconds ({self._limit} s)")
 
 
 def _pulled(graph: Graph) -> Iterator[AudioFrame]:

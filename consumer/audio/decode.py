@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -20,6 +20,7 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from consumer.audio.convert import Converter
+from consumer.audio.damage import Damage, cut_file, cut_packet
 from consumer.audio.sniff import sniff
 from consumer.errors import AudioUnsupported, NoAudioStream, NotMedia
 from consumer.transcript.types import SAMPLE_RATE
@@ -36,8 +37,17 @@ CODECS = frozenset(_CODECS.split(","))
 DECODERS = f"{_CODECS},amrnb,amrwb,g722,g726,g726le,libopus,mp2float,mp3float"
 """The same as names of decoders, where those differ: FFmpeg may use no other to find out about a stream."""
 
-TOLD_LENGTH = frozenset({"wav", "w64", "aiff", "au", "flac", "mov"})
+TOLD_LENGTH = frozenset({"wav", "w64", "aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Demuxers whose files say how long the audio is; elsewhere FFmpeg estimates, and a shortfall means nothing."""
+
+TOLD_LENGTH_OF_ALL = frozenset({"matroska,webm"})
+"""Demuxers whose files say how long the longest of their streams is."""
+
+SMALLEST_GAP = 0.1
+"""Seconds between time stamps that are no rounding, which is a few milliseconds in some containers."""
+
+LONGEST_GAP = 3600.0
+"""Seconds of silence that a pause in a recording explains; beyond, the time stamp is wrong."""
 
 BUFFER = 1 << 16
 """Bytes read from the file at a time."""
@@ -75,23 +85,25 @@ class Report:
     warnings: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Damage:
-    """What could not be read: packets the decoder refused, and why the demuxer gave up, if it did."""
+class Timeline:
+    """Follows time stamps, so that times in a transcript stay those of the recording where parts of it are missing."""
 
-    packets: int = 0
-    reason: str = ""
-    cut: str = ""
-    notes: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._expected: float | None = None
 
-    def warnings(self) -> tuple[str, ...]:
-        """For people to read."""
-        lines = list(self.notes)
-        if self.packets:
-            lines.append(f"the audio is damaged: {self.packets} packets could not be decoded ({self.reason})")
-        if self.cut:
-            lines.append(f"the audio ends early: {self.cut}")
-        return tuple(lines)
+    def gap(self, frame: av.AudioFrame) -> float:
+        """Seconds missing before a frame; 0 also where time stamps jump in a way that no loss explains."""
+        length = frame.samples / frame.sample_rate
+        if frame.pts is None or frame.time_base is None:
+            if self._expected is not None:
+                self._expected += length
+            return 0.0
+        time = float(frame.pts * frame.time_base)
+        missing = 0.0 if self._expected is None else time - self._expected
+        if self._expected is None or abs(missing) > SMALLEST_GAP:
+            self._expected = time
+        self._expected += length
+        return missing if SMALLEST_GAP < missing <= LONGEST_GAP else 0.0
 
 
 def decode(request: Request) -> Report:
@@ -107,30 +119,41 @@ def decode(request: Request) -> Report:
     with ExitStack() as stack:
         file = stack.enter_context(request.path.open("rb"))
         demuxer = sniff(file)
+        damage = Damage(cut=cut_file(file, demuxer))
         file.seek(0)
         container = stack.enter_context(_open(file, demuxer))
-        damage = Damage()
         stream = _choose(container, damage)
         _check_channels(stream.codec_context.channels, request)
         files = [stack.enter_context(path.open("wb")) for path in request.outputs[: request.channels]]
         converter = Converter(files, split=request.split, seconds=request.seconds)
         rate = channels = 0
-        for frame in _frames(container, stream, damage):
+        timeline = Timeline()
+        for frame in _frames(container, stream, demuxer, damage):
             if not rate:
                 rate, channels = frame.sample_rate, frame.layout.nb_channels
             _check_channels(frame.layout.nb_channels, request)
+            if gap := timeline.gap(frame):
+                damage.filled(gap)
+                converter.silence(gap)
             converter.write(frame)
         converter.flush()
-        told = _told_seconds(container, stream) if demuxer in TOLD_LENGTH else 0.0
+        if demuxer in TOLD_LENGTH or (demuxer in TOLD_LENGTH_OF_ALL and len(container.streams) == 1):
+            damage.ended(converter.samples / SAMPLE_RATE, _told_seconds(container, stream))
         codec = stream.codec_context.codec.canonical_name
+    if not converter.samples:
+        if damage.packets or damage.cut:
+            raise NotMedia(
+                f"it starts like {demuxer}, but nothing of it can be decoded ({damage.reason or damage.cut})"
+            )
+        raise NoAudioStream("its audio stream holds no samples")
     return Report(
         tracks=converter.tracks,
         samples=converter.samples,
-        format=container.format.name,
+        format=demuxer,
         codec=codec,
         sample_rate=rate,
         channels=channels,
-        warnings=_verdict(damage, converter.samples, told),
+        warnings=damage.warnings(),
     )
 
 
@@ -139,9 +162,9 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
         return av.open(
             file,
             "r",
-            format=demuxer,
+            format=demuxer.split(",", maxsplit=1)[0],
             container_options={
-                "format_whitelist": av.ContainerFormat(demuxer, "r").name,
+                "format_whitelist": demuxer,
                 "codec_whitelist": DECODERS,
                 "protocol_whitelist": "none",
             },
@@ -150,7 +173,7 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
             io_open=_refuse,
         )
     except FFmpegError as error:
-        raise NotMedia(f"starts like {demuxer}, but cannot be read ({error.strerror})") from error
+        raise NotMedia(f"it starts like {demuxer}, but is damaged or cut off ({error.strerror})") from error
 
 
 def _refuse(*_: Any) -> NoReturn:
@@ -178,25 +201,30 @@ def _check_channels(channels: int, request: Request) -> None:
         raise AudioUnsupported(f"{channels} channels, more than limits.channels ({request.channels})")
 
 
-def _frames(container: InputContainer, stream: AudioStream, damage: Damage) -> Iterator[av.AudioFrame]:
-    for packet in _packets(container, stream, damage):
+def _frames(container: InputContainer, stream: AudioStream, demuxer: str, damage: Damage) -> Iterator[av.AudioFrame]:
+    for packet in _packets(container, stream, demuxer, damage):
         try:
             frames = stream.decode(packet)
         except FFmpegError as error:
-            damage.packets += 1
-            damage.reason = damage.reason or str(error.strerror)
+            damage.refused(str(error.strerror))
             continue
         yield from (frame for frame in frames if frame.samples)
 
 
-def _packets(container: InputContainer, stream: AudioStream, damage: Damage) -> Iterator[Packet[AudioStream] | None]:
+def _packets(
+    container: InputContainer, stream: AudioStream, demuxer: str, damage: Damage
+) -> Iterator[Packet[AudioStream] | None]:
     """Packets of a stream, and at last None, which makes the decoder hand out what it still holds."""
+    packet = None
     try:
-        for packet in container.demux(stream):
-            if packet.size:  # the decoder would take an empty one for the end
+        for current in container.demux(stream):
+            if current.size:  # the decoder would take an empty one for the end
+                packet = current
                 yield packet
     except FFmpegError as error:
         damage.cut = str(error.strerror)
+    if packet is not None:
+        damage.cut = damage.cut or cut_packet(bytes(packet), demuxer)
     yield None
 
 
@@ -208,14 +236,3 @@ def _told_seconds(container: InputContainer, stream: AudioStream) -> float:
     if stream.duration and stream.time_base:
         told.append(float(stream.duration * stream.time_base))
     return min(told, default=0.0)
-
-
-def _verdict(damage: Damage, samples: int, told: float) -> tuple[str, ...]:
-    if not samples:
-        if damage.packets or damage.cut:
-            raise NotMedia(f"nothing of it could be decoded ({damage.reason or damage.cut})")
-        raise NoAudioStream("its audio stream holds no samples")
-    seconds = samples / SAMPLE_RATE
-    if told - seconds > max(0.5, told / 100):  # codecs pad; half a second is more than any does
-        damage.cut = f"{seconds:.1f} of {told:.1f} s are there"
-    return damage.warnings()

@@ -22,12 +22,12 @@ MAGIC: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"\.snd", "au"),
         (rb"fLaC", "flac"),
         (rb"OggS\x00", "ogg"),
-        (rb"\x1aE\xdf\xa3", "matroska"),
+        (rb"\x1aE\xdf\xa3", "matroska,webm"),
         (rb"#!AMR(-WB)?\n", "amr"),
-        (rb"....(ftyp|moov|mdat|wide|free|skip|pnot)", "mov"),
+        (rb"....(ftyp|moov|mdat|wide|free|skip|pnot)", "mov,mp4,m4a,3gp,3g2,mj2"),
     )
 )
-"""First bytes, and the FFmpeg demuxer for them. FFmpeg's ``mov`` reads mp4, m4a and 3gp, its ``matroska`` webm."""
+"""First bytes, and the FFmpeg demuxer for them; FFmpeg's own names, with commas where one has several."""
 
 SUPPORTED = "wav, w64, aiff, au, mp3, aac, m4a, mp4, mov, 3gp, ogg, opus, flac, amr, webm, mkv"
 
