@@ -1,0 +1,55 @@
+# `make` lists what there is; `make demo` and `make test` need no other step before them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+# Extra arguments of pytest: make unit ARGS="-k offsets"
+ARGS ?=
+
+.PHONY: help demo test lint types unit integration schemas lock servers format clean environment
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: environment ## recordings in, transcripts out: broker, bucket and service in one process
+	@$(BIN)/tingxie demo
+
+test: lint types servers ## everything: style, types, imports, unit and property tests, tests on real servers
+	@$(BIN)/pytest $(ARGS)
+
+lint: environment ## ruff, import contracts, shell scripts, Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/shellcheck scripts/*.sh .ci/run
+	$(BIN)/hadolint Dockerfile
+
+types: environment ## mypy, strict, tests included
+	$(BIN)/mypy
+
+unit: environment ## tests without servers
+	@$(BIN)/pytest -m "not integration" $(ARGS)
+
+integration: servers ## tests on a real Kafka and a real bucket
+	@$(BIN)/pytest -m integration $(ARGS)
+
+schemas: environment ## write schemas/ anew from the models in the code
+	@$(BIN)/python -m consumer.events.schemas
+
+format: environment ## lay out the code as `make lint` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## resolve the lock files; ARGS=--upgrade takes the newest versions
+	@scripts/setup.sh lock $(ARGS)
+
+servers: environment ## install Kafka and versitygw for the integration tests
+	@scripts/setup.sh servers
+
+clean: ## remove the environment and all caches of this checkout
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+environment:
+	@scripts/setup.sh environment
