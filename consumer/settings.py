@@ -61,8 +61,8 @@ class StorageSettings(Section):
     allowed_buckets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="buckets an event may name, with commas; empty allows all that the credentials can read"
     )
-    connect_timeout_s: float = Field(default=5.0, gt=0)
-    read_timeout_s: float = Field(default=30.0, gt=0)
+    connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection to be made")
+    read_timeout_s: float = Field(default=30.0, gt=0, description="for the next bytes to arrive")
 
 
 class TopicSettings(Section):
@@ -97,11 +97,13 @@ class EngineSettings(Section):
     model: str = Field(default=PARAFORMER, description="Paraformer: a hub's model id or a local FunASR folder")
     model_revision: str = Field(default="v2.0.4", description="revision of a model id")
     vad: str = Field(default=FSMN_VAD, description="FSMN-VAD: a model id or a local folder")
-    vad_revision: str = Field(default="v2.0.4")
+    vad_revision: str = Field(default="v2.0.4", description="revision of a model id")
     punctuation: str = Field(default=CT_TRANSFORMER, description="CT-Transformer: id or folder; empty for none")
-    punctuation_revision: str = Field(default="v2.0.4")
-    device: Literal["auto", "cuda", "cpu"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    punctuation_revision: str = Field(default="v2.0.4", description="revision of a model id")
+    device: Literal["auto", "cuda", "cpu"] = Field(default="auto", description="auto: a GPU when there is one")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 on a GPU that has it, float32 elsewhere"
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads of the models; 0 lets torch choose")
     batch_seconds: float = Field(
         default=60.0, gt=0, description="most audio in one batch, padding included, in seconds"
@@ -119,7 +121,9 @@ class RetrySettings(Section):
 class TelemetrySettings(Section):
     """Logs, metrics and health."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe level that is written"
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: JSON unless on a terminal"
     )

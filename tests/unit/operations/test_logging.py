@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from consumer.errors import ObjectMissing
+from consumer.events.recording import Recording
+from consumer.kafka.records import Ticket
+from consumer.operations.logging import configure_logging
+from consumer.pipeline.observer import Ended
+from consumer.pipeline.telemetry import LogObserver
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    captured = capsys.readouterr()
+    assert captured.out == "", "stdout is for results"
+    return [json.loads(line) for line in captured.err.splitlines()]
+
+
+def test_lines_are_json_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    structlog.get_logger("tingxie").info("héllo 听写", offset=3)
+    logging.getLogger("librdkafka").warning("from a library")
+    logging.getLogger("tingxie").debug("not now")
+    first, second = lines(capsys)
+    assert (first["event"], first["level"], first["offset"]) == ("héllo 听写", "info", 3)
+    assert (second["event"], second["level"], second["logger"]) == ("from a library", "warning", "librdkafka")
+    assert str(first["timestamp"]).endswith("Z")
+
+
+def test_exceptions_are_part_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    try:
+        int("why")
+    except ValueError:
+        structlog.get_logger("tingxie").exception("it failed")
+    (line,) = lines(capsys)
+    assert "ValueError: invalid literal" in str(line["exception"])
+
+
+def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info", "console")
+    structlog.get_logger("tingxie").info("transcribed", offset=3)
+    text = capsys.readouterr().err
+    assert "transcribed" in text
+    assert not text.startswith("{")
+
+
+def test_a_dead_letter_line_names_all_that_finds_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("info")
+    ended = Ended(
+        tag=Ticket("audio-uploaded", 2, 17, 1, 0),
+        recording=Recording(bucket="audio-in", key="日本 lecture/a b+c.wav"),
+        result=ObjectMissing("audio-in/日本 lecture/a b+c.wav does not exist"),
+        attempts=1,
+        stage_ms={"fetch": 12},
+    )
+    LogObserver().ended(ended)
+    (line,) = lines(capsys)
+    wanted = {
+        "event": "dead letter",
+        "topic": "audio-uploaded",
+        "partition": 2,
+        "offset": 17,
+        "bucket": "audio-in",
+        "key": "日本 lecture/a b+c.wav",
+        "error_class": "object_missing",
+        "stage": "fetch",
+        "latency_ms": 12,
+        "attempts": 1,
+    }
+    assert {name: line[name] for name in wanted} == wanted

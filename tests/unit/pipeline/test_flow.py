@@ -1,0 +1,314 @@
+"""The flow with fake stages that a test finishes by hand: which recording is where, and what ends it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.audio.decoder import DecodeJob
+from consumer.engine.api import EngineJob
+from consumer.errors import NotMedia, ObjectMissing, RecordingError, StageDied, StorageUnavailable
+from consumer.events.recording import Options, Recording
+from consumer.events.transcript import Transcript
+from consumer.pipeline.flow import Flow, Gates
+from consumer.pipeline.observer import Ended, Load, Observer
+from consumer.pipeline.retry import RetryPolicy
+from consumer.stage import Outcome
+from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Track, Word
+
+MODEL = ModelInfo("demo", "1", "vad@1", "punc@1", "float32", "cpu")
+
+
+class FakeStage:
+    """Takes jobs while it has room; a test ends them."""
+
+    model = MODEL
+
+    def __init__(self, name: str, room: int = 1000) -> None:
+        self.name = name
+        self.room = room
+        self.jobs: dict[Hashable, Any] = {}
+        self.outcomes: list[Outcome[Any]] = []
+        self.death: Exception | None = None
+        self.cancelled: list[Hashable] = []
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def submit(self, tag: Hashable, job: Any) -> bool:
+        if len(self.jobs) >= self.room:
+            return False
+        self.jobs[tag] = job
+        return True
+
+    def collect(self) -> list[Outcome[Any]]:
+        if self.death is not None:
+            raise self.death
+        outcomes, self.outcomes = self.outcomes, []
+        return outcomes
+
+    def cancel(self, tag: Hashable) -> None:
+        self.cancelled.append(tag)
+
+    def close(self, timeout_s: float) -> None:
+        self.closed = True
+
+    def finish(self, tag: Hashable, value: object, elapsed_ms: int = 10) -> None:
+        self.jobs.pop(tag)
+        self.outcomes.append(Outcome(tag, value, elapsed_ms))
+
+
+class FakeSpool:
+    def __init__(self) -> None:
+        self.removed: list[Path] = []
+
+    def remove(self, path: Path) -> None:
+        self.removed.append(path)
+
+
+class Seen(Observer):
+    def __init__(self) -> None:
+        self.stages: list[tuple[Hashable, str]] = []
+        self.ends: list[Ended] = []
+
+    def entered(self, tag: Hashable, stage: str) -> None:
+        self.stages.append((tag, stage))
+
+    def ended(self, ended: Ended) -> None:
+        self.ends.append(ended)
+
+
+class Bench:
+    """A flow on fakes."""
+
+    def __init__(self, *, attempts: int = 3, gates: Gates | None = None, room: int = 1000) -> None:
+        self.fetch, self.decode, self.engine = (FakeStage(name, room) for name in ("fetch", "decode", "engine"))
+        self.spool = FakeSpool()
+        self.seen = Seen()
+        self.now = 0.0
+        self.flow = Flow(
+            fetch=self.fetch,
+            decode=self.decode,
+            engine=self.engine,
+            spool=self.spool,
+            retry=RetryPolicy(attempts, 100, 1000),
+            gates=gates or Gates(bytes=10**9, audio_ms=10**9),
+            wake=threading.Event(),
+            observer=self.seen,
+        )
+
+    def admit(self, tag: Hashable, options: Options | None = None) -> None:
+        recording = Recording(bucket="audio", key=f"{tag}.wav", options=options or Options())
+        self.flow.admit(tag, recording, now=self.now, queued_ms=7)
+
+    def step(self, seconds: float = 0.0) -> list[Ended]:
+        self.now += seconds
+        return self.flow.step(self.now)
+
+
+def stored(tag: Hashable, size: int = 100) -> StoredObject:
+    return StoredObject(path=Path(f"{tag}.object"), size=size, etag="e", version_id=None)
+
+
+def decoded(tag: Hashable, duration_ms: int = 1000) -> DecodedAudio:
+    track = Track(0, Path(f"{tag}.pcm"), duration_ms * 16)
+    return DecodedAudio((track,), duration_ms, "wav", "pcm_s16le", 16_000, 1)
+
+
+def heard(text: str = "好") -> Recognition:
+    words = tuple(Word(each, 100, 200, 0.9) for each in text)
+    return Recognition((Span(0, 100, 900, words),))
+
+
+def test_a_recording_passes_all_stages_in_order() -> None:
+    bench = Bench()
+    bench.admit("a")
+    assert bench.step() == []
+    bench.fetch.finish("a", stored("a"), 11)
+    bench.step()
+    assert bench.decode.jobs == {"a": DecodeJob(path=Path("a.object"), split=False)}
+    assert bench.flow.load == Load(1, 100, 0)
+    bench.decode.finish("a", decoded("a"), 12)
+    bench.step()
+    assert bench.engine.jobs == {"a": EngineJob(tracks=decoded("a").tracks)}
+    assert bench.flow.load == Load(1, 100, 1000)
+    bench.engine.finish("a", heard("你好"), 13)
+    (end,) = bench.step(2.0)
+    assert isinstance(end.result, Transcript)
+    assert end.result.text == "你好"
+    assert (end.result.timing.fetch_ms, end.result.timing.decode_ms, end.result.timing.engine_ms) == (11, 12, 13)
+    assert (end.result.timing.queued_ms, end.result.timing.total_ms) == (7, 2007)
+    assert bench.seen.stages == [("a", "fetch"), ("a", "decode"), ("a", "engine")]
+    assert bench.seen.ends == [end]
+    assert bench.flow.load == Load(0, 0, 0)
+    assert set(bench.spool.removed) == {Path("a.object"), Path("a.pcm")}
+
+
+def test_options_reach_the_stages() -> None:
+    bench = Bench()
+    bench.admit("a", Options(channels="split", language="en", hotwords=("听写",)))
+    bench.step()
+    bench.fetch.finish("a", stored("a"))
+    bench.step()
+    assert bench.decode.jobs["a"].split
+    bench.decode.finish("a", decoded("a"))
+    bench.step()
+    assert bench.engine.jobs["a"] == EngineJob(decoded("a").tracks, language="en", hotwords=("听写",))
+
+
+@pytest.mark.parametrize("error", [ObjectMissing("gone"), NotMedia("text")])
+def test_what_cannot_be_mended_ends_at_once(error: RecordingError) -> None:
+    bench = Bench()
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", error)
+    (end,) = bench.step()
+    assert end.result is error
+    assert end.attempts == 1
+    assert bench.flow.load.records == 0
+
+
+def test_passing_trouble_is_tried_again_later_and_others_go_on() -> None:
+    bench = Bench(attempts=3)
+    bench.admit("a")
+    bench.step()
+    for _ in range(2):
+        bench.fetch.finish("a", StorageUnavailable("503"))
+        assert bench.step() == []
+        bench.admit(object())
+        bench.step(1.1)  # beyond any pause the policy allows
+        assert "a" in bench.fetch.jobs
+    bench.fetch.finish("a", stored("a"))
+    bench.step()
+    bench.decode.finish("a", decoded("a"))
+    bench.step()
+    bench.engine.finish("a", heard())
+    (end,) = bench.step()
+    assert isinstance(end.result, Transcript)
+    assert end.attempts == 3
+
+
+def test_the_last_failed_try_is_the_end() -> None:
+    bench = Bench(attempts=2)
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", StorageUnavailable("503"))
+    bench.step()
+    bench.step(1.1)
+    last = StorageUnavailable("503 again")
+    bench.fetch.finish("a", last)
+    (end,) = bench.step()
+    assert end.result is last
+    assert end.attempts == 2
+
+
+def test_dropped_work_leaves_no_files_whenever_its_outcome_comes() -> None:
+    bench = Bench()
+    bench.admit("early")
+    bench.admit("late")
+    bench.step()
+    bench.fetch.finish("early", stored("early"))
+    bench.step()
+    bench.flow.drop(["early", "late", "never admitted"])
+    assert bench.flow.load == Load(0, 0, 0)
+    assert bench.fetch.cancelled == ["early", "late"]
+    bench.fetch.finish("late", stored("late"))
+    bench.decode.finish("early", decoded("early"))
+    assert bench.step() == []
+    assert set(bench.spool.removed) == {Path("early.object"), Path("early.pcm"), Path("late.object")}
+
+
+def test_a_dropped_retry_does_not_come_back() -> None:
+    bench = Bench()
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", StorageUnavailable("503"))
+    bench.step()
+    bench.flow.drop(["a"])
+    bench.step(5.0)
+    assert bench.fetch.jobs == {}
+
+
+def test_gates_keep_the_spool_bounded_but_never_lock_it() -> None:
+    bench = Bench(gates=Gates(bytes=150, audio_ms=1500))
+    for tag in "abc":
+        bench.admit(tag)
+    bench.step()
+    assert set(bench.fetch.jobs) == {"a", "b", "c"}, "sizes are not known before the fetch"
+    for tag in "abc":
+        bench.fetch.finish(tag, stored(tag))
+    bench.admit("d")
+    bench.step()
+    assert "d" not in bench.fetch.jobs, "300 bytes lie in the spool, 150 are allowed"
+    for tag in "abc":
+        bench.decode.finish(tag, NotMedia("text"))
+    bench.step()
+    assert "d" in bench.fetch.jobs
+
+
+def test_a_full_stage_is_offered_the_job_again() -> None:
+    bench = Bench(room=1)
+    bench.admit("a")
+    bench.admit("b")
+    bench.step()
+    assert set(bench.fetch.jobs) == {"a"}
+    bench.fetch.finish("a", stored("a"))
+    bench.step()
+    assert set(bench.fetch.jobs) == {"b"}
+
+
+def test_the_death_of_a_stage_is_raised_and_close_removes_what_lies_there() -> None:
+    bench = Bench()
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", stored("a"))
+    bench.step()
+    bench.engine.death = StageDied("engine")
+    with pytest.raises(StageDied):
+        bench.step()
+    bench.flow.close(1.0)
+    assert bench.spool.removed == [Path("a.object")]
+    assert all(stage.closed for stage in (bench.fetch, bench.decode, bench.engine))
+
+
+def outcome_of(stage: FakeStage, tag: Hashable, kind: str) -> object:
+    if kind == "retry":
+        return StorageUnavailable("503")
+    if kind == "dead":
+        return NotMedia("text")
+    return {"fetch": stored(tag), "decode": decoded(tag), "engine": heard()}[stage.name]
+
+
+def paths_of(value: object) -> list[Path]:
+    if isinstance(value, StoredObject):
+        return [value.path]
+    return [track.path for track in value.tracks] if isinstance(value, DecodedAudio) else []
+
+
+@given(st.data())
+def test_every_recording_ends_exactly_once_and_every_file_is_removed(data: st.DataObject) -> None:
+    bench = Bench(attempts=2, gates=Gates(bytes=250, audio_ms=2500), room=3)
+    tags = list(range(data.draw(st.integers(1, 8))))
+    for tag in tags:
+        bench.admit(tag)
+    ends: list[Ended] = []
+    made: list[Path] = []
+    while bench.flow.load.records:
+        ends += bench.step(2.0)
+        for stage in (bench.fetch, bench.decode, bench.engine):
+            for busy in list(stage.jobs):
+                kind = data.draw(st.sampled_from(["done", "still at it", "retry", "dead"]))
+                if kind != "still at it":
+                    value = outcome_of(stage, busy, kind)
+                    made += paths_of(value)
+                    stage.finish(busy, value)
+    assert sorted(end.tag for end in ends) == tags  # type: ignore[type-var]
+    assert sorted(bench.spool.removed) == sorted(made)
+    assert bench.flow.load == Load(0, 0, 0)
