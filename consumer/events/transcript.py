@@ -22,9 +22,9 @@ Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
-    """A part of a transcript."""
+    """A part of a transcript. Unknown fields are ignored when one is read: a newer service may send more."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class Source(Part):
@@ -84,7 +84,7 @@ class Timing(Part):
 class Transcript(Part):
     """A transcript, or the news that nobody spoke."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", title="transcript-ready.v1")
+    model_config = ConfigDict(title="transcript-ready.v1")
 
     id: str = Field(
         min_length=1,
