@@ -1,0 +1,1 @@
+"""Speech to words: the only package that knows torch and FunASR."""
