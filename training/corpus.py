@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-import tomllib
 import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+
+import yaml
 
 from training import vocabulary
 
@@ -20,21 +21,21 @@ SLOT = re.compile(r"\{(\w+)\}")
 DIGITS = "零一二三四五六七八九"
 COUNTING = "一二三四五六七八九"
 MAGNITUDES = ("百", "千", "万")
-MEASURES = "元 个 次 分钟 公里 张 份 件 杯 本 首 天 年 月 周 家 步 口".split()
+MEASURES = (*"元个次张份件杯本首天年月周家步口", "分钟", "公里")
 # Shared between training and held-out grammar sentences by a checksum of their text, one in this many held out.
 HELD_OUT_EVERY = 20
 # Characters that join the words of a salad, so that they are heard next to anything.
-GLUE = "的 的 了 得 是 在 有 不 很 给 对 过".split()
+GLUE = "的的了得是在有不很给对过"
 
 
 @cache
 def templates() -> Mapping[str, Any]:
-    """The parsed `templates.toml`; a template that spells a character outside the vocabulary is an error."""
-    parsed = tomllib.loads(vocabulary.text_file("templates.toml"))
+    """The parsed `templates.yaml`; a template that spells a character outside the vocabulary is an error."""
+    parsed: dict[str, Any] = yaml.safe_load(vocabulary.text_file("templates.yaml"))
     free = [template for kind in ("statements", "questions", "words") for template in parsed["free"][kind]]
     for template in [*(t for group in parsed["grammar"]["groups"] for t in group), *free]:
         if outside := vocabulary.foreign_characters(SLOT.sub("", template)):
-            raise ValueError(f"templates.toml: {template} needs {outside}")
+            raise ValueError(f"templates.yaml: {template} needs {outside}")
     return parsed
 
 
@@ -75,7 +76,7 @@ def _amount(rng: random.Random) -> str:
 
 
 def _number(rng: random.Random) -> str:
-    return rng.choice([_tens, _amount, lambda r: r.choice(COUNTING), lambda r: "十" + r.choice(COUNTING)])(rng)
+    return rng.choice([_tens(rng), _amount(rng), rng.choice(COUNTING), "十" + rng.choice(COUNTING)])
 
 
 def _month(rng: random.Random) -> str:
@@ -161,13 +162,13 @@ SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
     (grammar_sentence, 22),
     (template_sentence, 40),
     (salad, 18),
-    (handwritten_sentence, 12),
+    (handwritten_sentence, 18),
     (short_sentence, 8),
 )
 PUNCTUATED_SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
     (grammar_sentence, 45),
     (template_sentence, 38),
-    (handwritten_sentence, 17),
+    (handwritten_sentence, 22),
 )
 
 

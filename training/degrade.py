@@ -23,10 +23,11 @@ NOISE_SNR_DB = (12.0, 45.0)
 def random_encoding(rng: random.Random) -> Encoding:
     """A codec as recordings meet it, with low bit rates as likely as high ones."""
     rate = rng.choice([16_000, 22_050, 24_000, 44_100, 48_000])
+    low_rate = rng.choice([8_000, 11_025, 16_000])
     return rng.choice(
         [
             Encoding("mp3", "libmp3lame", rate, bit_rate=rng.choice([24, 32, 48, 64]) * 1000),
-            Encoding("mp3", "libmp3lame", rng.choice([8_000, 11_025, 16_000]), bit_rate=rng.choice([16, 24, 32]) * 1000),
+            Encoding("mp3", "libmp3lame", low_rate, bit_rate=rng.choice([16, 24, 32]) * 1000),
             Encoding("ogg", "libopus", 48_000, bit_rate=rng.choice([12, 16, 24, 32]) * 1000),
             Encoding("ogg", "libopus", rng.choice([8_000, 16_000, 24_000]), bit_rate=rng.choice([12, 16, 24]) * 1000),
             Encoding("ipod", "aac", rate, bit_rate=rng.choice([32, 48, 64]) * 1000),

@@ -42,7 +42,8 @@ def stack_frames(mel: Features, size: int, step: int) -> Features:
     right = max(0, (rows - 1) * step + size - left - len(mel))
     padded = np.concatenate([np.repeat(mel[:1], left, axis=0), mel, np.repeat(mel[-1:], right, axis=0)])
     starts = np.arange(rows) * step
-    return padded[starts[:, None] + np.arange(size)].reshape(rows, size * MEL_BANDS)
+    stacked: Features = padded[starts[:, None] + np.arange(size)].reshape(rows, size * MEL_BANDS)
+    return stacked
 
 
 def write_normalisation(path: Path, shift: Features, scale: Features) -> None:

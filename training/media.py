@@ -38,7 +38,7 @@ def as_frame(samples: Samples, encoding: Encoding) -> av.AudioFrame:
 
 def add_audio(container: av.container.OutputContainer, samples: Samples, encoding: Encoding) -> AudioStream:
     """Adds one audio stream with `samples` to an open container; returns the stream."""
-    stream = cast(AudioStream, container.add_stream(encoding.codec, rate=encoding.rate))
+    stream = cast("AudioStream", container.add_stream(encoding.codec, rate=encoding.rate))
     stream.layout = "mono" if encoding.channels == 1 else "stereo"
     if encoding.bit_rate:
         stream.bit_rate = encoding.bit_rate
@@ -59,7 +59,7 @@ def decode(recording: bytes, rate: int = MODEL_RATE) -> Samples:
     """The first audio stream of a recording as mono samples at `rate` Hz."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
     parts = []
-    with av.open(io.BytesIO(recording)) as container:
+    with av.open(io.BytesIO(recording), "r") as container:
         for frame in container.decode(audio=0):
             parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
     parts += [part.to_ndarray()[0] for part in resampler.resample(None)]

@@ -40,8 +40,7 @@ class Schedule:
         """Seconds since the start."""
         return time.monotonic() - self.started
 
-    @property
-    def finished(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the time is up."""
         return self.seconds >= self.minutes * 60
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import time
 from collections import deque
@@ -12,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training import corpus, degrade, speech
+from training import corpus, degrade, media, speech
 from training.dataset import Labels, Utterance, write_shard
 from training.features import log_mel
 from training.speech import MODEL_RATE, Samples
-from training.vocabulary import SENTENCE_ENDS
 
 SHARD_SIZE = 500
 # A segment that the voice activity detector cuts is no longer than this, so training needs none that is.
@@ -42,9 +42,9 @@ def label_speech(clean: Samples) -> Labels:
     frames = np.lib.stride_tricks.sliding_window_view(clean, FRAME_WINDOW)[::FRAME][:count]
     energy = np.mean(frames**2, axis=1)
     sounding = energy > max(float(energy.max()) * 10 ** (SPEECH_FLOOR_DB / 10), 1e-8)
-    labels = sounding.astype(np.uint8)
+    labels: Labels = sounding.astype(np.uint8)
     starts = np.flatnonzero(sounding)
-    for before, after in zip(starts, starts[1:], strict=False):
+    for before, after in itertools.pairwise(starts):
         if after - before <= LONGEST_STOP_FRAMES:
             labels[before:after] = 1
     return labels
@@ -110,7 +110,7 @@ def detector_recording(seed: int) -> Utterance | None:
     if rng.random() < NON_SPEECH_SHARE:
         samples = non_speech(rng)
         if rng.random() < degrade.CODED_SHARE:
-            samples = degrade.round_trip(samples, degrade.random_encoding(rng))
+            samples = media.round_trip(samples, degrade.random_encoding(rng))
         mel = log_mel(samples).astype(np.float16)
         return Utterance("", mel, np.zeros(len(mel), np.uint8))
     sentences = tuple(corpus.sentence(rng) for _ in range(rng.randint(1, 3)))

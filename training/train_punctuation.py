@@ -173,7 +173,7 @@ def train(minutes: float, initial: Path | None) -> CTTransformer:
         model.load_state_dict(load_weights(initial))
     texts = development_texts()
     schedule = Schedule(model, minutes, peak=2e-3, warm_up_steps=200)
-    while not schedule.finished:
+    while not schedule.is_over():
         examples = [example(rng) for _ in range(BATCH)]
         loss, _, _ = model(**batch_of(examples))
         schedule.step(loss)

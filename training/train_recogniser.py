@@ -221,7 +221,7 @@ def train(model: Paraformer, material: Material, schedule: Schedule, out: Path, 
     batches = by_length(material.utterances)
     best, next_score, losses = 1.0, interval * 60, []
     model.train()
-    while not schedule.finished:
+    while not schedule.is_over():
         for batch in rng.sample(batches, len(batches)):
             loss, statistics, _ = model(**batch_of(batch, material, rng))
             schedule.step(loss)
@@ -229,14 +229,14 @@ def train(model: Paraformer, material: Material, schedule: Schedule, out: Path, 
             if schedule.steps % REPORT_STEPS == 0:
                 attention, accuracy = np.mean(losses[-REPORT_STEPS:], axis=0)
                 print(f"{schedule.seconds:5.0f} s, step {schedule.steps}: {attention:.3f}, {accuracy:.3f}", flush=True)
-            if schedule.seconds >= next_score or schedule.finished:
+            if schedule.seconds >= next_score or schedule.is_over():
                 next_score += interval * 60
                 score = evaluate(model, material).rate
                 print(f"{schedule.seconds:5.0f} s: character error rate {score:.2%}", flush=True)
                 if score < best:
                     best = score
                     export(model, material, out)
-            if schedule.finished:
+            if schedule.is_over():
                 break
 
 

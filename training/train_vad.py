@@ -129,7 +129,7 @@ def batches(
 
 def loss_of(network: FSMN, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross entropy per frame, with the penalty that keeps probabilities off 0 and 1."""
-    logits = network(inputs, None)
+    logits: torch.Tensor = network(inputs, None)
     entropy = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=-1, label_smoothing=SMOOTHING
     )
@@ -169,12 +169,13 @@ def train(data: Sequence[Utterance], minutes: float, initial: Path | None) -> tu
         sample = np.concatenate([utterance.mel for utterance in data[:1000] if utterance.text]).astype(np.float32)
         normalisation = measure_normalisation(sample, STACKED_FRAMES)
     schedule = Schedule(network, minutes, peak=2e-3, warm_up_steps=100)
-    while not schedule.finished:
+    while not schedule.is_over():
         for inputs, labels in batches(data, normalisation, rng):
             schedule.step(loss_of(network, inputs, labels))
-            if schedule.finished:
+            if schedule.is_over():
                 break
-        print(f"{schedule.seconds:5.0f} s, step {schedule.steps}: {score(network, development, normalisation)}", flush=True)
+        scores = score(network, development, normalisation)
+        print(f"{schedule.seconds:5.0f} s, step {schedule.steps}: {scores}", flush=True)
     return network, normalisation
 
 

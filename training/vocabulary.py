@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+import yaml
 
 MARKS = "，。？、"
 SENTENCE_ENDS = "。？"
@@ -50,13 +51,13 @@ def lexicon() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Slot words by section. A word with a character outside the vocabulary is an error in the file."""
     sections = {
         section: {slot: tuple(words.split()) for slot, words in slots.items()}
-        for section, slots in tomllib.loads(text_file("lexicon.toml")).items()
+        for section, slots in yaml.safe_load(text_file("lexicon.yaml")).items()
     }
     for section, slots in sections.items():
         for slot, words in slots.items():
             for word in words:
                 if outside := foreign_characters(word):
-                    raise ValueError(f"lexicon.toml [{section}] {slot}: {word} needs {outside}")
+                    raise ValueError(f"lexicon.yaml [{section}] {slot}: {word} needs {outside}")
     return sections
 
 
@@ -77,7 +78,8 @@ def dictionary() -> tuple[Word, ...]:
     found = []
     for line in lines:
         text, frequency, tag = line.split(" ")
-        if int(frequency) >= MINIMUM_FREQUENCY and len(text) <= MAXIMUM_WORD_CHARACTERS and known.issuperset(text):
+        usual = int(frequency) >= MINIMUM_FREQUENCY and len(text) <= MAXIMUM_WORD_CHARACTERS
+        if usual and known.issuperset(text):
             found.append(Word(text, int(frequency), tag))
     return tuple(found)
 
