@@ -99,6 +99,20 @@ class ServerProcess:
             if not self._ended_within(grace_s):
                 self.kill()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._child.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code, once it has ended by itself.
+
+        Raises:
+            ServerError: it is still there; with the end of its log.
+        """
+        if not self._ended_within(timeout_s):
+            raise ServerError(f"{self.name} still runs after {timeout_s:.0f} s:\n{log_tail(self.log)}")
+        return int(self._child.returncode)
+
     def kill(self) -> None:
         """End it at once, as a power cut would."""
         self._child.kill()

@@ -1,0 +1,157 @@
+"""A broker's topics, a bucket that emits events, and one running service: the stage on which scenarios play."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.harness import Group, Seen, ServiceProcess, TopicReader, produce
+from tests.servers import FaultProxy, KafkaServer, VersityGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+
+BUCKET = "audio-in"
+PARTITIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything a scenario touches.
+
+    Attributes:
+        kafka: the broker.
+        gateway: bucket server; its events go to ``uploads``.
+        proxy: before the bucket server; the service reads through it.
+        s3: client of the bucket server itself.
+        uploads, transcripts, dead_letters: topic names.
+        group: the service's consumer group.
+        environment: settings of a service in this world.
+        transcripts_read, dead_letters_read: readers of the outgoing topics.
+    """
+
+    kafka: KafkaServer
+    gateway: VersityGateway
+    proxy: FaultProxy
+    s3: S3Client
+    uploads: str
+    transcripts: str
+    dead_letters: str
+    group: Group
+    environment: Mapping[str, str]
+    transcripts_read: TopicReader
+    dead_letters_read: TopicReader
+    folder: Path
+
+    def service(self, **settings: str) -> ServiceProcess:
+        """A service of this world's group, not started."""
+        return ServiceProcess({**self.environment, **settings}, self.folder)
+
+    def upload(self, key: str, body: bytes) -> None:
+        """Put an object; the bucket tells the topic."""
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def announce(self, key: str, **fields: Any) -> tuple[int, int]:
+        """Write a native upload event; returns its partition and offset."""
+        return self.produce(json.dumps({"bucket": BUCKET, "key": key, **fields}).encode())
+
+    def produce(self, value: bytes | None, **more: Any) -> tuple[int, int]:
+        """Write a record to the upload topic; returns its partition and offset."""
+        return produce(self.kafka.bootstrap_servers, self.uploads, value, **more)
+
+    def transcript(self, key: str, count: int = 1) -> Seen:
+        """The last of so many transcripts of an object, once they are there."""
+        wanted = f"{BUCKET}/{key}".encode()
+        found = self.transcripts_read.until(lambda seen: sum(each.key == wanted for each in seen) >= count)
+        return [each for each in found if each.key == wanted][count - 1]
+
+    def dead_letter(self, partition: int, offset: int) -> Seen:
+        """The dead letter of an upload record, once it is there."""
+
+        def of_it(each: Seen) -> bool:
+            place = (each.headers["__dlq.errors.partition"], each.headers["__dlq.errors.offset"])
+            return place == (str(partition), str(offset))
+
+        found = self.dead_letters_read.until(lambda seen: any(map(of_it, seen)))
+        return next(filter(of_it, found))
+
+    def dead_letter_of(self, key: str) -> Seen:
+        """The dead letter of an object that the bucket's own event announced."""
+
+        def of_it(each: Seen) -> bool:
+            records = each.json.get("Records", []) if (each.value or b"").startswith(b"{") else []
+            return any(record["s3"]["object"]["key"] == key for record in records)
+
+        found = self.dead_letters_read.until(lambda seen: any(map(of_it, seen)))
+        return next(filter(of_it, found))
+
+
+@contextmanager
+def open_world(
+    kafka: KafkaServer,
+    models: Path,
+    folder: Path,
+    s3: Callable[..., S3Client],
+    *,
+    transcript_bytes: int | None = None,
+) -> Iterator[World]:
+    """Fresh topics, bucket server, proxy and group on a running broker.
+
+    Args:
+        kafka: the broker.
+        models: folders paraformer, fsmn-vad, ct-transformer.
+        folder: for logs and the spool.
+        s3: maker of clients.
+        transcript_bytes: ``max.message.bytes`` of the transcript topic.
+    """
+    name = uuid.uuid4().hex[:8]
+    uploads, transcripts, dead_letters = f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}"
+    kafka.create_topics(uploads, partitions=PARTITIONS)
+    kafka.create_topics(dead_letters)
+    kafka.create_topics(transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None)
+    with ExitStack() as stack:
+        gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers, uploads))
+        proxy = stack.enter_context(FaultProxy(gateway.endpoint_url))
+        client = s3(gateway.endpoint_url)
+        client.create_bucket(Bucket=BUCKET)
+        yield World(
+            kafka=kafka,
+            gateway=gateway,
+            proxy=proxy,
+            s3=client,
+            uploads=uploads,
+            transcripts=transcripts,
+            dead_letters=dead_letters,
+            group=Group(kafka.bootstrap_servers, f"group-{name}", uploads),
+            environment={
+                "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "TINGXIE_KAFKA__GROUP_ID": f"group-{name}",
+                # A killed member's partitions come back after seconds, not after most of a minute.
+                "TINGXIE_KAFKA__PROPERTIES": json.dumps({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}),
+                "TINGXIE_TOPICS__UPLOADS": uploads,
+                "TINGXIE_TOPICS__TRANSCRIPTS": transcripts,
+                "TINGXIE_TOPICS__DEAD_LETTERS": dead_letters,
+                "TINGXIE_STORAGE__ENDPOINT_URL": proxy.endpoint_url,
+                "TINGXIE_STORAGE__PATH_STYLE": "true",
+                "TINGXIE_STORAGE__ACCESS_KEY_ID": gateway.access_key,
+                "TINGXIE_STORAGE__SECRET_ACCESS_KEY": gateway.secret_key,
+                "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
+                "TINGXIE_LIMITS__OBJECT_BYTES": str(4 * 1024 * 1024),
+                "TINGXIE_LIMITS__SPOOL_DIR": str(folder / "spool"),
+                "TINGXIE_ENGINE__MODEL": str(models / "paraformer"),
+                "TINGXIE_ENGINE__VAD": str(models / "fsmn-vad"),
+                "TINGXIE_ENGINE__PUNCTUATION": str(models / "ct-transformer"),
+                "TINGXIE_ENGINE__DEVICE": "cpu",
+            },
+            transcripts_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, transcripts))),
+            dead_letters_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, dead_letters))),
+            folder=folder,
+        )
+
