@@ -33,7 +33,7 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# Fixture to what installs its server. Fixtures that use these are covered, since pytest lists them too.
+# Fixture to what installs its server.
 INSTALLERS = {"kafka": kafka_server.install, "bucket_server": bucket_gateway.install}
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
@@ -41,15 +41,14 @@ NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Install the servers of the chosen tests now: this may take minutes, and no test's time limit runs yet."""
     failures = session.config.stash.setdefault(NOT_INSTALLED, {})
-    if session.config.option.collectonly:
+    wanted = any(item.get_closest_marker("integration") for item in session.items)
+    if session.config.option.collectonly or not wanted:
         return
-    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     for fixture, install in INSTALLERS.items():
-        if fixture in needed:
-            try:
-                install()
-            except ServerError as error:
-                failures[fixture] = str(error)
+        try:
+            install()
+        except ServerError as error:
+            failures[fixture] = str(error)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -138,7 +137,7 @@ def fault_proxy(bucket_server: VersityGateway) -> Iterator[FaultProxy]:
         yield proxy
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3() -> Iterator[Callable[..., S3Client]]:
     """Make S3 clients, ``s3(endpoint_url, read_timeout_s=…)``. They do not retry, so that a test sees each answer."""
     clients: list[S3Client] = []
