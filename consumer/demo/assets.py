@@ -1,0 +1,24 @@
+"""What ships with the package: the small models, the sample recordings, and how those end."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+# Installed as plain files always: the models' own library opens folders by their path.
+_HERE = Path(str(files("consumer.demo")))
+
+MODELS: Path = _HERE / "models"
+"""Folder of the model folders."""
+
+SAMPLES: Path = _HERE / "samples"
+"""Folder of the sample recordings and their ``truth.json``."""
+
+
+def demo_engine_settings() -> dict[str, str]:
+    """The ``engine`` settings that name the shipped models; they need no network."""
+    return {
+        "model": str(MODELS / "paraformer"),
+        "vad": str(MODELS / "fsmn-vad"),
+        "punctuation": str(MODELS / "ct-transformer"),
+    }
