@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from consumer.errors import RecordingError
 from consumer.events.headers import RECORDING, Headers, text
@@ -18,6 +20,11 @@ MAX_MESSAGE_BYTES = 2048
 """An error's message is cut to this; the rest is in the log."""
 
 _NUMBER = r"^(0|[1-9][0-9]*)$"
+
+
+def _absent_or_text(schema: dict[str, Any]) -> None:
+    """A header that is left out has no default."""
+    del schema["default"]
 
 
 class DeadLetterHeaders(BaseModel):
@@ -50,9 +57,10 @@ class DeadLetterHeaders(BaseModel):
     original_offset: str = Field(
         alias="kafka_dlt-original-offset", pattern=_NUMBER, description="as __dlq.errors.offset"
     )
-    recording: str | None = Field(
+    recording: str | SkipJsonSchema[None] = Field(
         default=None,
         alias=RECORDING,
+        json_schema_extra=_absent_or_text,
         description="bucket/key of the recording that failed; absent when the event could not be read",
     )
 
