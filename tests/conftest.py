@@ -19,9 +19,9 @@ import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
-from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway
+from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway, compose, versitygw
 from tests.servers import kafka as kafka_server
-from tests.servers import versitygw as bucket_gateway
+from tests.servers.cache import failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,22 +33,19 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", parent=settings.get_profile("local"), print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# Fixture to what installs its server.
-INSTALLERS = {"kafka": kafka_server.install, "bucket_server": bucket_gateway.install}
+# Fixture to what installs its program.
+INSTALLERS = {"kafka": kafka_server.install, "bucket_server": versitygw.install, "compose_loader": compose.install}
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Install the servers of the chosen tests now: this may take minutes, and no test's time limit runs yet."""
-    failures = session.config.stash.setdefault(NOT_INSTALLED, {})
     wanted = any(item.get_closest_marker("integration") for item in session.items)
-    if session.config.option.collectonly or not wanted:
-        return
-    for fixture, install in INSTALLERS.items():
-        try:
-            install()
-        except ServerError as error:
-            failures[fixture] = str(error)
+    session.config.stash[NOT_INSTALLED] = (
+        {fixture: failure for fixture, install in INSTALLERS.items() if (failure := failure_of(install))}
+        if wanted and not session.config.option.collectonly
+        else {}
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,6 +167,13 @@ def bucket(bucket_server: VersityGateway, s3: Callable[..., S3Client], unique_na
     name = unique_name("audio")
     s3(bucket_server.endpoint_url).create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def compose_loader(pytestconfig: pytest.Config) -> Path:
+    """The program that reads compose files as ``docker compose`` does, which needs no container engine."""
+    _require("compose_loader", pytestconfig)
+    return compose.install()
 
 
 @pytest.fixture(scope="session")

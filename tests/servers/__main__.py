@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import kafka, versitygw
-from tests.servers.cache import ServerError, cache_root
+from tests.servers import compose, kafka, versitygw
+from tests.servers.cache import cache_root, failure_of
 
-INSTALLERS: dict[str, Callable[[], Path]] = {kafka.NAME: kafka.install, versitygw.NAME: versitygw.install}
+INSTALLERS: dict[str, Callable[[], Path]] = {
+    kafka.NAME: kafka.install,
+    versitygw.NAME: versitygw.install,
+    compose.NAME: compose.install,
+}
 
 
 def main() -> int:
@@ -20,13 +24,10 @@ def main() -> int:
         present = (cache_root() / name).is_dir()
         print(f"{name}: {'is' if present else 'installing'} in {cache_root() / name}", flush=True)  # noqa: T201
         begun = time.monotonic()
-        try:
-            install()
-        except ServerError as error:
+        if failure := failure_of(install):
             failed.append(name)
-            print(f"{name}: FAILED. {error}", file=sys.stderr)  # noqa: T201
-            continue
-        if not present:
+            print(f"{name}: FAILED. {failure}", file=sys.stderr)  # noqa: T201
+        elif not present:
             print(f"{name}: installed in {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201
     if failed:
         print(f"cannot be set up: {', '.join(failed)}", file=sys.stderr)  # noqa: T201

@@ -56,6 +56,15 @@ def install_once(name: str, build: Callable[[Path], None]) -> Path:
     return target
 
 
+def failure_of(install: Callable[[], Path]) -> str | None:
+    """Run an installer; what it could not do, or None."""
+    try:
+        install()
+    except ServerError as error:
+        return str(error)
+    return None
+
+
 def run_installer(
     server: str, command: list[str], *, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float
 ) -> None:
@@ -89,3 +98,14 @@ def run_installer(
     if done.returncode != 0:
         failed = f"{server} cannot be installed: {' '.join(command)} ended with code {done.returncode}"
         raise ServerError(f"{failed}:\n{done.stdout[-4000:]}")
+
+
+def go_install(server: str, package: str, folder: Path) -> None:
+    """Build a Go program, named with its version, into ``folder``.
+
+    Raises:
+        ServerError: Go is missing or the build failed.
+    """
+    # GOTOOLCHAIN: a Go older than the program asks for fetches the right one. CGO: no C compiler is needed.
+    env = {"GOBIN": str(folder), "GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
+    run_installer(server, ["go", "install", "-ldflags=-s -w", package], cwd=folder, env=env, timeout_s=1800)

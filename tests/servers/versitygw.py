@@ -11,7 +11,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from tests.servers.cache import install_once, run_installer
+from tests.servers.cache import go_install, install_once
 from tests.servers.process import ServerProcess, free_ports, log_tail
 
 VERSION = "1.8.0"
@@ -29,12 +29,7 @@ def install() -> Path:
         ServerError: Go is missing or the build failed.
     """
 
-    def build(folder: Path) -> None:
-        # GOTOOLCHAIN: a Go older than the gateway asks for fetches the right one. CGO: no C compiler is needed.
-        env = {"GOBIN": str(folder), "GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
-        run_installer(NAME, ["go", "install", "-ldflags=-s -w", PACKAGE], cwd=folder, env=env, timeout_s=1800)
-
-    return install_once(NAME, build) / "versitygw"
+    return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "versitygw"
 
 
 class VersityGateway:

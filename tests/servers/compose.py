@@ -1,0 +1,20 @@
+"""The loader inside ``docker compose`` as a program: it checks a compose file without a container engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers.cache import go_install, install_once
+
+VERSION = "2.16.2"
+NAME = f"compose-go-{VERSION}"
+PACKAGE = f"github.com/compose-spec/compose-go/v2/cmd@v{VERSION}"
+
+
+def install() -> Path:
+    """The loader's program, built by Go when absent (about 15 s).
+
+    Raises:
+        ServerError: Go is missing or the build failed.
+    """
+    return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "cmd"
