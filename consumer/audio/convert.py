@@ -9,13 +9,11 @@ from typing import BinaryIO
 from av import AudioFrame
 from av.error import BlockingIOError as NothingYet
 from av.error import EOFError as EndOfGraph
+from av.error import FFmpegError
 from av.filter import Graph
 
 from consumer.errors import AudioTooLong, AudioUnsupported
 from consumer.transcript.types import SAMPLE_RATE
-
-RATES = range(4_000, 384_001)
-"""Hz of sources; a header that claims less would blow a few bytes up into hours."""
 
 SAMPLE_BYTES = 2
 """Of a signed 16-bit sample."""
@@ -42,7 +40,7 @@ class Converter:
         """Convert one frame; format, layout and rate may change between frames.
 
         Raises:
-            AudioUnsupported: a rate or channel count that cannot be taken.
+            AudioUnsupported: a shape that cannot be converted, or more channels than files to split them to.
             AudioTooLong: more than the allowed seconds so far.
         """
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -76,8 +74,6 @@ class Converter:
 
     def _start(self, frame: AudioFrame) -> None:
         channels, rate = frame.layout.nb_channels, frame.sample_rate
-        if rate not in RATES:
-            raise AudioUnsupported(f"a sample rate of {rate} Hz; {RATES.start} to {RATES.stop - 1} can be converted")
         tracks = channels if self._split else 1
         if tracks > len(self._files):
             raise AudioUnsupported(f"{channels} channels; at most {len(self._files)} can be split (limits.channels)")
@@ -87,13 +83,20 @@ class Converter:
         if rate == SAMPLE_RATE and channels == 1 and frame.format.name in {"s16", "s16p"}:
             self._graph = None
             return
-        self._graph = graph = Graph()
+        try:
+            self._graph = self._build(frame.format.name, frame.layout.name, channels, rate)
+        except FFmpegError as error:
+            shape = f"{frame.format.name}, {frame.layout.name}, {rate} Hz"
+            raise AudioUnsupported(f"audio of this shape cannot be converted: {shape} ({error.strerror})") from error
+
+    def _build(self, sample_format: str, layout: str, channels: int, rate: int) -> Graph:
+        graph = Graph()
         nodes = [
             graph.add(
                 "abuffer",
                 sample_rate=str(rate),
-                sample_fmt=frame.format.name,
-                channel_layout=frame.layout.name,
+                sample_fmt=sample_format,
+                channel_layout=layout,
                 time_base=str(Fraction(1, rate)),
             ),
             graph.add("aformat", sample_fmts="fltp"),
@@ -107,6 +110,7 @@ class Converter:
             graph.add("abuffersink"),
         ]
         graph.link_nodes(*nodes).configure()
+        return graph
 
     def _drain(self, graph: Graph) -> None:
         for frame in _pulled(graph):

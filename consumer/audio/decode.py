@@ -37,6 +37,9 @@ CODECS = frozenset(_CODECS.split(","))
 DECODERS = f"{_CODECS},amrnb,amrwb,g722,g726,g726le,libopus,mp2float,mp3float"
 """The same as names of decoders, where those differ: FFmpeg may use no other to find out about a stream."""
 
+RATES = range(4_000, 384_001)
+"""Hz of sources; a header that claims less would blow a few bytes up into hours."""
+
 TOLD_LENGTH = frozenset({"wav", "w64", "aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Demuxers whose files say how long the audio is; elsewhere FFmpeg estimates, and a shortfall means nothing."""
 
@@ -123,7 +126,7 @@ def decode(request: Request) -> Report:
         file.seek(0)
         container = stack.enter_context(_open(file, demuxer))
         stream = _choose(container, damage)
-        _check_channels(stream.codec_context.channels, request)
+        _check_shape(stream.codec_context.channels, stream.codec_context.sample_rate, request)
         files = [stack.enter_context(path.open("wb")) for path in request.outputs[: request.channels]]
         converter = Converter(files, split=request.split, seconds=request.seconds)
         rate = channels = 0
@@ -131,7 +134,7 @@ def decode(request: Request) -> Report:
         for frame in _frames(container, stream, demuxer, damage):
             if not rate:
                 rate, channels = frame.sample_rate, frame.layout.nb_channels
-            _check_channels(frame.layout.nb_channels, request)
+            _check_shape(frame.layout.nb_channels, frame.sample_rate, request)
             if gap := timeline.gap(frame):
                 damage.filled(gap)
                 converter.silence(gap)
@@ -174,6 +177,8 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
         )
     except FFmpegError as error:
         raise NotMedia(f"it starts like {demuxer}, but is damaged or cut off ({error.strerror})") from error
+    except PermissionError as error:
+        raise NotMedia(f"it starts like {demuxer}, but its content is elsewhere ({error})") from error
 
 
 def _refuse(*_: Any) -> NoReturn:
@@ -196,9 +201,11 @@ def _choose(container: InputContainer, damage: Damage) -> AudioStream:
     return stream
 
 
-def _check_channels(channels: int, request: Request) -> None:
+def _check_shape(channels: int, rate: int, request: Request) -> None:
     if channels > request.channels:
         raise AudioUnsupported(f"{channels} channels, more than limits.channels ({request.channels})")
+    if rate and rate not in RATES:  # 0: not known before the first frame
+        raise AudioUnsupported(f"a sample rate of {rate} Hz; {RATES.start} to {RATES.stop - 1} can be converted")
 
 
 def _frames(container: InputContainer, stream: AudioStream, demuxer: str, damage: Damage) -> Iterator[av.AudioFrame]:
@@ -208,7 +215,7 @@ def _frames(container: InputContainer, stream: AudioStream, demuxer: str, damage
         except FFmpegError as error:
             damage.refused(str(error.strerror))
             continue
-        yield from (frame for frame in frames if frame.samples)
+        yield from (frame for frame in frames if frame.samples and frame.sample_rate)
 
 
 def _packets(

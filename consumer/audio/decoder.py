@@ -103,8 +103,7 @@ class Decoder:
             outputs = [self._spool.new_path(f".{n}.pcm") for n in range(self._limits.channels if job.split else 1)]
             kept = 0
             try:
-                report = self._ask(worker, job, outputs)
-                audio = _audio(report, outputs)
+                audio = self._ask(worker, job, outputs)
                 kept = len(audio.tracks)
                 return audio
             finally:
@@ -127,7 +126,7 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, worker: WorkerProcess, job: DecodeJob, outputs: Sequence[Path]) -> Any:
+    def _ask(self, worker: WorkerProcess, job: DecodeJob, outputs: Sequence[Path]) -> DecodedAudio:
         request = {
             "path": str(job.path),
             "outputs": [str(path) for path in outputs],
@@ -137,6 +136,7 @@ class Decoder:
         }
         try:
             reply = _parse(worker.ask(json.dumps(request).encode(), self._limits.decode_seconds))
+            audio = _audio(reply["done"], outputs) if "done" in reply else None
         except WorkerSilentError as error:
             self._discard(worker)
             limit = self._limits.decode_seconds
@@ -150,8 +150,8 @@ class Decoder:
             self._discard(worker)
             raise
         self._check_in(worker)
-        if "done" in reply:
-            return reply["done"]
+        if audio is not None:
+            return audio
         raise ERRORS.get(str(reply.get("code")), DecoderCrashed)(str(reply.get("message", "no reason given")))
 
     def _check_out(self) -> WorkerProcess:
@@ -228,4 +228,4 @@ def _audio(report: Any, outputs: Sequence[Path]) -> DecodedAudio:
             warnings=tuple(str(line) for line in report["warnings"]),
         )
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise DecoderCrashed(f"the decoder process gave no usable report ({error!r})") from error
+        raise WorkerGoneError(f"it gave no usable report: {error!r}") from error

@@ -33,16 +33,20 @@ class WorkerProcess:
             OSError: it cannot be started.
         """
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            env=dict(environment),
-            cwd="/",
-            bufsize=0,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                env=dict(environment),
+                cwd="/",
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError:
+            self._complaints.close()
+            raise
         self.jobs = 0
 
     @property
