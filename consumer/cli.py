@@ -1,0 +1,236 @@
+"""The command ``tingxie``. Results go to stdout, all else to stderr; nothing heavy is imported before it is needed.
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+"""
+# ruff: noqa: PLC0415 - commands are imported when they are called: --help and completion must be quick
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from consumer.errors import TingxieError, UsageError
+
+if TYPE_CHECKING:
+    from consumer.settings import Settings
+
+
+class _Commands(TyperGroup):
+    """Turns this program's errors into a line on stderr and an exit code; others keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TingxieError as error:
+            typer.echo(f"tingxie: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(("[bold]Examples[/bold]", *(f"  {line}" for line in lines)))
+
+
+app = typer.Typer(
+    name="tingxie",
+    cls=_Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples(
+        "tingxie demo                                see it work, nothing to set up",
+        "tingxie check --config tingxie.toml         is all that `run` needs in order?",
+        "tingxie run --config tingxie.toml           upload events in, transcripts out",
+        "tingxie transcribe talk.mp3 --format srt    without Kafka",
+    ),
+)
+
+
+class FileFormat(str, Enum):
+    """The formats of `consumer.transcript.formats`; typer knows lists of enumerations, not of literals."""
+
+    txt = "txt"
+    json = "json"
+    srt = "srt"
+    vtt = "vtt"
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        help="TOML file with settings; the environment (TINGXIE_<SECTION>__<NAME>) wins over it.",
+    ),
+]
+
+
+@app.callback()
+def tingxie(ctx: typer.Context, config: Config = None) -> None:
+    """Recordings land in a bucket, transcripts come out of a Kafka topic."""
+    ctx.obj = config
+
+
+def _settings(ctx: typer.Context, config: Path | None) -> Settings:
+    """Settings of this call; ``--config`` may stand before or after the command."""
+    from consumer.settings import load_settings
+
+    return load_settings(config or ctx.obj)
+
+
+@app.command(
+    epilog=_examples(
+        "tingxie run --config tingxie.toml",
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tingxie run",
+    )
+)
+def run(ctx: typer.Context, config: Config = None) -> None:
+    """Serve: transcribe what upload events name, until SIGTERM or Ctrl-C; then finish what is in work and commit."""
+    from consumer.commands.run import run as serve
+
+    serve(_settings(ctx, config))
+
+
+@app.command(epilog=_examples("tingxie demo", "tingxie demo --keep ~/recordings"))
+def demo(
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", file_okay=False, help="Stay up and transcribe every file dropped there."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the service logs.")] = False,
+) -> None:
+    """See it work: an embedded broker, bucket and small model transcribe the recordings that ship with it."""
+    from consumer.demo.run import run_demo
+
+    raise typer.Exit(run_demo(keep=keep, verbose=verbose))
+
+
+@app.command(
+    epilog=_examples(
+        "tingxie transcribe talk.mp3",
+        "tingxie transcribe calls/ --format srt --format json --output subtitles/",
+        "tingxie transcribe s3://audio-in/calls/2026/ --channels split -f json | jq .text",
+        "tingxie transcribe --demo-model synthetic.wav    no download of large models",
+    )
+)
+def transcribe(
+    *,
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders, s3://bucket/key or s3://bucket/prefix/")
+    ],
+    format: Annotated[  # noqa: A002 - the option's name
+        list[FileFormat] | None,
+        typer.Option("--format", "-f", help="What to write; give it again for more, with --output. Default: txt."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", file_okay=False, help="Write NAME.FORMAT files there."),
+    ] = None,
+    channels: Annotated[
+        Literal["mix", "split"], typer.Option(help="Mix all channels, or transcribe each by itself.")
+    ] = "mix",
+    timestamps: Annotated[
+        Literal["none", "sentence", "word"], typer.Option(help="What times the JSON carries.")
+    ] = "word",
+    hotword: Annotated[
+        list[str] | None, typer.Option(metavar="PHRASE", help="A phrase to favour; give it again for more.")
+    ] = None,
+    demo_model: Annotated[
+        bool, typer.Option("--demo-model", help="Use the small model that ships with the package.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Transcribe files or objects, without Kafka. A file that fails is named on stderr; the others go on."""
+    from consumer.commands import transcribe as command
+
+    settings = _settings(ctx, config)
+    request = command.Request(
+        paths=tuple(paths),
+        formats=tuple(dict.fromkeys(each.value for each in format or [FileFormat.txt])),
+        output=output,
+        channels=channels,
+        timestamps=timestamps,
+        hotwords=tuple(hotword or ()),
+    )
+    raise typer.Exit(command.transcribe(command.with_demo_model(settings) if demo_model else settings, request))
+
+
+@app.command(
+    epilog=_examples(
+        "tingxie watch",
+        "tingxie watch --from-beginning --limit 10",
+        "tingxie watch --since 2026-11-23T08:00:00 --no-dead-letters",
+        "tingxie watch --json | jq -r .transcript.text",
+    )
+)
+def watch(
+    *,
+    ctx: typer.Context,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Show what is in the topics already, too.")
+    ] = False,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            help="Start with records of that time; local time unless it says otherwise.",
+        ),
+    ] = None,
+    dead_letters: Annotated[bool, typer.Option(help="Follow the dead-letter topic, too.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many records.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines; the default when piped.")] = False,
+    config: Config = None,
+) -> None:
+    """Follow transcripts and dead letters as they come. Commits nothing, so it disturbs no consumer group."""
+    from consumer.commands.watch import watch as follow
+
+    if from_beginning and since is not None:
+        raise UsageError("--from-beginning and --since exclude each other: give one of them")
+    start: Literal["beginning", "end"] | int = "beginning" if from_beginning else "end"
+    if since is not None:
+        start = round(since.timestamp() * 1000)
+    follow(_settings(ctx, config), start, dead_letters=dead_letters, limit=limit, as_json=json)
+
+
+@app.command(
+    epilog=_examples(
+        "tingxie check --config tingxie.toml",
+        "tingxie check --create-topics --partitions 12",
+        "tingxie check --no-model    skips what takes longest",
+    )
+)
+def check(
+    ctx: typer.Context,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Load the models, too.")] = True,
+    create_topics: Annotated[bool, typer.Option("--create-topics", help="Create topics that are missing.")] = False,
+    partitions: Annotated[int, typer.Option(min=1, metavar="N", help="Partitions of created topics.")] = 4,
+    config: Config = None,
+) -> None:
+    """Check settings, broker, topics, buckets and models: one line each, with what to do."""
+    from consumer.commands.check import check as look
+
+    file = config or ctx.obj
+    code = look(lambda: _settings(ctx, config), file, model=model, create_topics=create_topics, partitions=partitions)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=_examples("tingxie version", "tingxie version --json"))
+def version(json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
+    """Print the versions of this program, Python, and the libraries that matter to it."""
+    from consumer.commands.version import show_version
+
+    show_version(as_json=json)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app(prog_name="tingxie")

@@ -1,0 +1,178 @@
+"""``tingxie check``: is everything that the service needs in order? One line each, with what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from consumer.commands.terminal import printable
+from consumer.errors import ObjectForbidden, TingxieError
+from consumer.operations.logging import configure_logging
+from consumer.settings import Settings
+
+Mark = Literal["ok", "FAIL", "skip"]
+STYLES: dict[Mark, str] = {"ok": "green", "FAIL": "bold red", "skip": "yellow"}
+
+BROKER_TIMEOUT_S = 10.0
+"""The service waits longer, since a broker may start beside it; a person at a terminal wants to know."""
+
+
+class Report:
+    """Prints lines to stdout and remembers whether one was a fault."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._waiting = Console(stderr=True)
+        self.faults = 0
+
+    def line(self, mark: Mark, subject: str, detail: str) -> None:
+        """One finding."""
+        self.faults += mark == "FAIL"
+        text = Text(f"{mark:<5}", style=STYLES[mark])
+        text.append(f"{subject:<9} ", style="not bold default")
+        text.append(printable(" ".join(detail.split())), style="not bold default")
+        self._console.print(text, soft_wrap=True)
+
+    def finding(self, subject: str, look: Callable[[], str]) -> bool:
+        """The line of something to look at, which says what it found or raises what is wrong."""
+        try:
+            if self._waiting.is_terminal:
+                with self._waiting.status(f"checking {subject}"):
+                    detail = look()
+            else:
+                detail = look()
+        except TingxieError as error:
+            self.line("FAIL", subject, str(error))
+            return False
+        self.line("ok", subject, detail)
+        return True
+
+
+def check(
+    load: Callable[[], Settings], config: Path | None, *, model: bool, create_topics: bool, partitions: int
+) -> int:
+    """Look at everything, also after a fault.
+
+    Args:
+        load: reads the settings; `TingxieError` when they are wrong.
+        config: the settings file, to name it.
+        model: load the models, too.
+        create_topics: create those that are missing.
+        partitions: of created topics.
+
+    Returns:
+        Exit code: 0 when all is in order, 1 on any fault.
+    """
+    report = Report()
+    try:
+        settings = load()
+    except TingxieError as error:
+        report.line("FAIL", "settings", str(error))
+        return 1
+    report.line("ok", "settings", _sources(config))
+    configure_logging("error", settings.telemetry.log_format)
+    _check_kafka(settings, report, create_topics=create_topics, partitions=partitions)
+    _check_storage(settings, report)
+    report.finding("spool", lambda: _spool(settings))
+    if model:
+        report.finding("model", lambda: _model(settings))
+    else:
+        report.line("skip", "model", f"{settings.engine.model} was not loaded (--no-model)")
+    return 1 if report.faults else 0
+
+
+def _sources(config: Path | None) -> str:
+    """Where settings came from; names only, since values can be secret."""
+    names = sorted(name for name in os.environ if name.upper().startswith("TINGXIE_") and "__" in name)
+    places = [*([f"file {config}"] if config else []), *([f"environment {', '.join(names)}"] if names else [])]
+    return f"{'; '.join(places) or 'nothing is set'}; all else has its default"
+
+
+def _check_kafka(settings: Settings, report: Report, *, create_topics: bool, partitions: int) -> None:
+    from consumer.kafka.admin import create_topics as create  # noqa: PLC0415 - the client library is slow to import
+    from consumer.kafka.admin import describe_cluster  # noqa: PLC0415 - likewise
+
+    kafka = settings.kafka.model_copy(
+        update={"startup_timeout_s": min(BROKER_TIMEOUT_S, settings.kafka.startup_timeout_s)}
+    )
+    existing: dict[str, int] = {}
+
+    def broker() -> str:
+        cluster = describe_cluster(kafka)
+        existing.update(cluster.partitions)
+        return f"{kafka.bootstrap_servers} answers; brokers: {cluster.brokers}"
+
+    def topic(name: str) -> str:
+        if name in existing:
+            return f"{name} exists; partitions: {existing[name]}"
+        if not create_topics:
+            raise TingxieError(f"{name} does not exist; create it: tingxie check --create-topics --partitions N")
+        create(kafka, [name], partitions=partitions)
+        return f"{name} created; partitions: {partitions}"
+
+    reachable = report.finding("broker", broker)
+    for name in _topics(settings):
+        if reachable:
+            report.finding("topic", lambda name=name: topic(name))  # type: ignore[misc]
+        else:
+            report.line("skip", "topic", f"{name}: no broker to ask")
+
+
+def _topics(settings: Settings) -> Sequence[str]:
+    return list(dict.fromkeys(settings.topics.model_dump().values()))
+
+
+def _check_storage(settings: Settings, report: Report) -> None:
+    from consumer.storage.buckets import list_buckets  # noqa: PLC0415 - the client library is slow to import
+    from consumer.storage.objects import ObjectFetcher  # noqa: PLC0415 - likewise
+    from consumer.storage.spool import Spool  # noqa: PLC0415 - likewise
+
+    storage, where = settings.storage, settings.storage.endpoint_url or f"AWS {settings.storage.region}"
+
+    def bucket(name: str) -> str:
+        with closing(ObjectFetcher(storage, settings.limits, Spool(settings.limits.spool_dir))) as objects:
+            objects.check_bucket(name)
+        return f"{name} can be reached at {where}"
+
+    def any_bucket() -> str:
+        try:
+            names = list_buckets(storage)
+        except ObjectForbidden:
+            return f"{where} knows the credentials, which may not list buckets; name yours in storage.allowed_buckets"
+        return f"{where} answers; buckets: {len(names)}; storage.allowed_buckets is empty, so events may name any"
+
+    for name in storage.allowed_buckets:
+        report.finding("bucket", lambda name=name: bucket(name))  # type: ignore[misc]
+    if not storage.allowed_buckets:
+        report.finding("storage", any_bucket)
+
+
+def _spool(settings: Settings) -> str:
+    from consumer.storage.spool import Spool  # noqa: PLC0415 - beside its fellows
+
+    with Spool(settings.limits.spool_dir) as spool:
+        free = shutil.disk_usage(spool.folder).free
+    return f"{settings.limits.spool_dir} can be written; free: {free / 1024**3:.1f} GiB"
+
+
+def _model(settings: Settings) -> str:
+    from consumer.engine.engine import Engine  # noqa: PLC0415 - the model libraries take many seconds to import
+
+    engine = Engine(settings.engine)
+    begin = time.monotonic()
+    try:
+        engine.start()
+        seconds = time.monotonic() - begin
+        info = engine.model
+    finally:
+        engine.close(5.0)
+    parts = (f"{info.name}@{info.revision}", info.vad, info.punctuation or "no punctuation")
+    return f"{', '.join(parts)} on {info.device} in {info.dtype}; loaded in {seconds:.1f} s"

@@ -1,0 +1,108 @@
+"""Reading topics without a consumer group: for people who watch, and for tools. Leaves no trace on the broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from consumer.errors import BrokerUnavailable, StopError
+from consumer.kafka.admin import describe_cluster
+from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.records import Record
+from consumer.kafka.source import _record
+from consumer.settings import KafkaSettings
+
+Start = Literal["beginning", "end"] | int
+"""Where to begin: with the oldest record, with the next one, or with the first of a time (epoch milliseconds)."""
+
+
+class Follower:
+    """Reads all partitions of some topics by assigning them to itself, so that no group is joined or changed.
+
+    Partitions that a topic gets later are not seen.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], start: Start) -> None:
+        """Find the partitions and where to begin. Blocks; records produced after it returns are not missed.
+
+        Raises:
+            BrokerUnavailable: no broker answered within ``kafka.startup_timeout_s``, or a topic does not exist.
+            CredentialsRefused: the broker refused us.
+        """
+        self._settings = settings
+        self._stop: StopError | None = None
+        partitions = describe_cluster(settings).partitions
+        missing = [topic for topic in topics if topic not in partitions]
+        if missing:
+            raise BrokerUnavailable(
+                f"no topic {', '.join(missing)} on {settings.bootstrap_servers}: check the topics settings, "
+                "or create what is missing with `tingxie check --create-topics`"
+            )
+        self._consumer = Consumer(
+            {
+                "group.id": "tingxie-follow",  # the client insists on one; it is never joined
+                "auto.offset.reset": "earliest",  # for records that retention removed meanwhile
+                "allow.auto.create.topics": False,
+                **client_properties(settings),
+                "group.protocol": "classic",  # whatever the service uses: there is no group here
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "error_cb": self._on_error,
+            },
+            logger=LOGGER,
+        )
+        try:
+            self._consumer.assign(
+                self._positions([TopicPartition(topic, n) for topic in topics for n in range(partitions[topic])], start)
+            )
+        except KafkaException as exception:
+            self._consumer.close()
+            error = exception.args[0]
+            raise stop_error(error, settings) or BrokerUnavailable(
+                f"broker {settings.bootstrap_servers}: {error.str()}"
+            ) from exception
+
+    def poll(self, timeout_s: float) -> Record | None:
+        """Wait for a record at most so long.
+
+        Raises:
+            StopError: the client cannot go on.
+        """
+        message = self._consumer.poll(timeout_s)
+        if self._stop is not None:
+            raise self._stop
+        if message is None:
+            return None
+        error = message.error()
+        if error is None:
+            return _record(message)
+        if (stop := stop_error(error, self._settings, message.topic())) is not None:
+            raise stop
+        return None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+    def _positions(self, partitions: list[TopicPartition], start: Start) -> list[TopicPartition]:
+        deadline = time.monotonic() + self._settings.startup_timeout_s
+
+        def left() -> float:
+            return max(1.0, deadline - time.monotonic())
+
+        found = partitions
+        if isinstance(start, int):
+            asked = [TopicPartition(each.topic, each.partition, start) for each in partitions]
+            found = self._consumer.offsets_for_times(asked, timeout=left())
+        for each in found:
+            low, high = self._consumer.get_watermark_offsets(each, timeout=left())
+            # A time after the last record has no offset: begin at the end, as explicit as all others.
+            later = each.offset < 0 if isinstance(start, int) else start == "end"
+            each.offset = high if later else max(low, each.offset)
+        return found
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._stop = self._stop or stop_error(error, self._settings)

@@ -1,0 +1,22 @@
+"""Which buckets there are: what ``tingxie check`` asks a storage about which no bucket is known."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from consumer.settings import StorageSettings
+from consumer.storage.objects import _client, _translated
+
+
+def list_buckets(storage: StorageSettings) -> list[str]:
+    """Names of all buckets that the credentials may see.
+
+    Raises:
+        UsageError: the settings contradict each other or the client refuses them.
+        CredentialsRefused: the storage does not know the credentials.
+        ObjectForbidden: it does, but lets them list no buckets.
+        StorageUnavailable: it failed, or cannot be reached.
+        StorageTimeout: it did not answer in time.
+    """
+    with closing(_client(storage, connections=1)) as client, _translated(storage.endpoint_url or "AWS"):
+        return [bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])]
