@@ -6,24 +6,31 @@ sentences that are spoken in one recording, with a pause between them.
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import jieba
 import yaml
+from jieba import posseg
 
 from training import vocabulary
 
 SLOT = re.compile(r"\{(\w+)\}")
 DIGITS = "零一二三四五六七八九"
 COUNTING = "一二三四五六七八九"
+MONTHS: Sequence[str] = (*COUNTING, "十", "十一", "十二")
 MAGNITUDES = ("百", "千", "万")
 MEASURES = (*"元个次张份件杯本首天年月周家步口", "分钟", "公里")
 # Shared between training and held-out grammar sentences by a checksum of their text, one in this many held out.
 HELD_OUT_EVERY = 20
+# How often a word of a hand-written sentence gives way to another, and those that are exchanged among themselves.
+EXCHANGED_SHARE = 0.4
+PRONOUNS = ("我", "你", "他", "我们", "你们", "他们", "大家")
 # Characters that join the words of a salad, so that they are heard next to anything.
 GLUE = "的的了得是在有不很给对过"
 
@@ -80,7 +87,7 @@ def _number(rng: random.Random) -> str:
 
 
 def _month(rng: random.Random) -> str:
-    return rng.choice([*COUNTING, "十", "十一", "十二"])
+    return rng.choice(MONTHS)
 
 
 def _day(rng: random.Random) -> str:
@@ -149,6 +156,29 @@ def handwritten_sentence(rng: random.Random) -> str:
     return rng.choice(handwritten("sentences.txt"))
 
 
+@cache
+def tagged_sentences() -> tuple[tuple[tuple[str, str], ...], ...]:
+    """The hand-written training sentences as (word, part of speech) pairs."""
+    jieba.setLogLevel(logging.WARNING)
+    return tuple(
+        tuple((token.word, token.flag) for token in posseg.cut(sentence)) for sentence in handwritten("sentences.txt")
+    )
+
+
+def varied_sentence(rng: random.Random) -> str:
+    """A hand-written sentence with some words exchanged for others of the same part of speech and length."""
+    words = []
+    for word, tag in rng.choice(tagged_sentences()):
+        choices, weights = vocabulary.peers(len(word), tag)
+        if word in PRONOUNS:
+            words.append(rng.choice(PRONOUNS))
+        elif choices and rng.random() < EXCHANGED_SHARE:
+            words.append(rng.choices(choices, weights)[0])
+        else:
+            words.append(word)
+    return "".join(words)
+
+
 def short_sentence(rng: random.Random) -> str:
     """One to three words: what a caller says between two pauses."""
     free = vocabulary.lexicon()["free"]
@@ -159,16 +189,18 @@ def short_sentence(rng: random.Random) -> str:
 
 
 SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
-    (grammar_sentence, 22),
-    (template_sentence, 40),
-    (salad, 18),
-    (handwritten_sentence, 18),
-    (short_sentence, 8),
+    (grammar_sentence, 18),
+    (template_sentence, 32),
+    (salad, 16),
+    (handwritten_sentence, 10),
+    (varied_sentence, 18),
+    (short_sentence, 6),
 )
 PUNCTUATED_SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
-    (grammar_sentence, 45),
-    (template_sentence, 38),
-    (handwritten_sentence, 22),
+    (grammar_sentence, 32),
+    (template_sentence, 25),
+    (handwritten_sentence, 15),
+    (varied_sentence, 28),
 )
 
 

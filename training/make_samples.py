@@ -12,14 +12,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
-from av.video.stream import VideoStream
 
 from training import degrade, speech
-from training.media import Encoding, add_audio, encode
+from training.media import Encoding, add_stream, encode, write_audio
 from training.speech import Samples
 from training.vocabulary import foreign_characters
 
@@ -102,8 +101,9 @@ def with_video(samples: Samples, encoding: Encoding) -> bytes:
     target = io.BytesIO()
     width, height = VIDEO_SIZE
     with av.open(target, "w", format=encoding.container) as container:
-        video = cast("VideoStream", container.add_stream("mpeg4", rate=VIDEO_RATE))
+        video = container.add_stream("mpeg4", rate=VIDEO_RATE)
         video.width, video.height, video.pix_fmt, video.bit_rate = width, height, "yuv420p", 20_000
+        audio = add_stream(container, encoding)
         count = int(len(samples) / encoding.rate * VIDEO_RATE)
         for index in range(count):
             picture = np.zeros((height, width, 3), np.uint8)
@@ -111,7 +111,7 @@ def with_video(samples: Samples, encoding: Encoding) -> bytes:
             picture[height // 2 - 8 : height // 2 + 8, : width * (index + 1) // count] = 255
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode(None))
-        add_audio(container, samples, encoding)
+        write_audio(container, audio, samples, encoding)
     return target.getvalue()
 
 
@@ -131,7 +131,7 @@ def write(folder: Path) -> list[dict[str, Any]]:
     (folder / "silence.wav").write_bytes(encode(speech.silence(4.0, silent.rate), silent))
     entries.append({"file": "silence.wav", "expect": "no_speech", "text": None, "error_class": None})
     (folder / "broken.mp3").write_bytes(rng.randbytes(2_000))
-    entries.append({"file": "broken.mp3", "expect": "dead-letter", "text": None, "error_class": "dead-letter"})
+    entries.append({"file": "broken.mp3", "expect": "dead-letter", "text": None, "error_class": "not_media"})
     return entries
 
 

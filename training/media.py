@@ -36,22 +36,28 @@ def as_frame(samples: Samples, encoding: Encoding) -> av.AudioFrame:
     return frame
 
 
-def add_audio(container: av.container.OutputContainer, samples: Samples, encoding: Encoding) -> AudioStream:
-    """Adds one audio stream with `samples` to an open container; returns the stream."""
+def add_stream(container: av.container.OutputContainer, encoding: Encoding) -> AudioStream:
+    """Adds an empty audio stream to an open container; all streams must be there before the first is written."""
     stream = cast("AudioStream", container.add_stream(encoding.codec, rate=encoding.rate))
     stream.layout = "mono" if encoding.channels == 1 else "stereo"
     if encoding.bit_rate:
         stream.bit_rate = encoding.bit_rate
+    return stream
+
+
+def write_audio(
+    container: av.container.OutputContainer, stream: AudioStream, samples: Samples, encoding: Encoding
+) -> None:
+    """Writes all of `samples` to a stream of the container."""
     for packet in [*stream.encode(as_frame(samples, encoding)), *stream.encode(None)]:
         container.mux(packet)
-    return stream
 
 
 def encode(samples: Samples, encoding: Encoding) -> bytes:
     """A whole recording; `samples` have the encoding's rate."""
     target = io.BytesIO()
     with av.open(target, "w", format=encoding.container) as container:
-        add_audio(container, samples, encoding)
+        write_audio(container, add_stream(container, encoding), samples, encoding)
     return target.getvalue()
 
 

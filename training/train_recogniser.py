@@ -50,7 +50,7 @@ ENCODER: dict[str, Any] = {
     "attention_heads": 4,
     "linear_units": 4 * WIDTH,
     "num_blocks": 5,
-    "dropout_rate": 0.05,
+    "dropout_rate": 0.0,
     "positional_dropout_rate": 0.0,
     "attention_dropout_rate": 0.0,
     "input_layer": "pe",
@@ -64,7 +64,7 @@ DECODER: dict[str, Any] = {
     "attention_heads": 4,
     "linear_units": 4 * WIDTH,
     "num_blocks": 2,
-    "dropout_rate": 0.05,
+    "dropout_rate": 0.0,
     "positional_dropout_rate": 0.0,
     "self_attention_dropout_rate": 0.0,
     "src_attention_dropout_rate": 0.0,
@@ -109,9 +109,9 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What training is done with: utterances, tokens by id, and the normalisation of the features."""
+    """What training is done with: recordings, tokens by id, and the normalisation of the features."""
 
-    utterances: Sequence[Utterance]
+    folder: Path
     development: Sequence[Utterance]
     tokens: Sequence[str]
     normalisation: tuple[Features, Features]
@@ -216,12 +216,16 @@ def export(model: Paraformer, material: Material, folder: Path) -> None:
 
 
 def train(model: Paraformer, material: Material, schedule: Schedule, out: Path, interval: float) -> None:
-    """Trains until the time is up; every `interval` minutes the model is scored, and kept if it is the best."""
+    """Trains until the time is up; every `interval` minutes the model is scored, and kept if it is the best.
+
+    The recordings are read again for each epoch, so that those which are made meanwhile take part.
+    """
     rng = random.Random(7)
-    batches = by_length(material.utterances)
     best, next_score, losses = 1.0, interval * 60, []
     model.train()
     while not schedule.is_over():
+        batches = by_length(read_folder(material.folder))
+        print(f"{schedule.seconds:5.0f} s: {len(batches)} batches", flush=True)
         for batch in rng.sample(batches, len(batches)):
             loss, statistics, _ = model(**batch_of(batch, material, rng))
             schedule.step(loss)
@@ -242,15 +246,14 @@ def train(model: Paraformer, material: Material, schedule: Schedule, out: Path, 
 
 def gather(arguments: argparse.Namespace) -> Material:
     """Reads the recordings; tokens and normalisation come from the folder that training continues from, if any."""
-    utterances = read_folder(arguments.data)
     if arguments.init:
         tokens = load_tokens(arguments.init)
         normalisation = read_normalisation(arguments.init / "am.mvn")
     else:
         tokens = [*SPECIAL_TOKENS, *vocabulary.characters(), "<unk>"]
-        sample = np.concatenate([utterance.mel for utterance in utterances[:2000]]).astype(np.float32)
+        sample = np.concatenate([utterance.mel for utterance in read_folder(arguments.data)[:2000]]).astype(np.float32)
         normalisation = measure_normalisation(sample, STACKED_FRAMES)
-    return Material(utterances, read_folder(arguments.dev), tokens, normalisation)
+    return Material(arguments.data, read_folder(arguments.dev), tokens, normalisation)
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ SENTENCE_ENDS = "。？"
 # Dictionary words rarer than this are mostly names and classical fragments.
 MINIMUM_FREQUENCY = 8
 MAXIMUM_WORD_CHARACTERS = 4
+# Words as common as this stand in for one another, if they are of one of these parts of speech.
+COMMON_FREQUENCY = 60
+EXCHANGEABLE = frozenset({"n", "v", "a", "t", "ns", "s", "vn"})
 # Tags of the segmentation dictionary, by the slot they fill in a template.
 PART_OF_SPEECH = {
     "n": ("n", "nz", "ns", "vn", "an"),
@@ -90,6 +93,15 @@ def words_tagged(slot: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
     tags = PART_OF_SPEECH[slot]
     chosen = [word for word in dictionary() if word.tag in tags]
     return tuple(word.text for word in chosen), tuple(word.frequency**0.35 for word in chosen)
+
+
+@cache
+def peers(length: int, tag: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Common dictionary words of one length and part of speech, with weights; none for the tags of function words."""
+    if tag not in EXCHANGEABLE:
+        return (), ()
+    chosen = [w for w in dictionary() if w.tag == tag and len(w.text) == length and w.frequency >= COMMON_FREQUENCY]
+    return tuple(word.text for word in chosen), tuple(word.frequency**0.5 for word in chosen)
 
 
 @cache
