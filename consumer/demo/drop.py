@@ -64,6 +64,7 @@ class Settling:
             self._taken.pop(path, None)
             return False
         if self._taken.get(path) == look:
+            self._seen.pop(path, None)
             return False
         before, since = self._seen.get(path, (None, now))
         if before != look:

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Literal
 
-from consumer.demo.board import Board, News, NewsObserver, Row
+from consumer.demo.board import Board, News, NewsObserver, Row, Totals
 from consumer.demo.broker import Reader, embedded_broker
 from consumer.demo.bucket import embedded_storage
 from consumer.demo.drop import DropFolder
@@ -23,6 +23,7 @@ from consumer.demo.samples import Ending, Sample, errors_in, faults, load_sample
 from consumer.demo.screen import Screen, open_screen
 from consumer.demo.serving import BUCKET, TOPICS, ServiceThread, demo_settings, storage_settings
 from consumer.demo.summary import next_steps, opening, result, watching
+from consumer.demo.table import totals_line
 from consumer.demo.uploads import UploadThread
 from consumer.errors import UsageError
 from consumer.operations.logging import configure_logging
@@ -135,6 +136,8 @@ class Demo:
             self._show_dropped("finishing what is in work")
         self._show_dropped("stopped")
         self.screen.settle(Board(), time.monotonic())
+        if self.board.totals != Totals():
+            self.screen.say(totals_line(self.board.totals))
 
     def turn(self, status: str) -> list[Row]:
         """Take in what happened, draw it, and return the rows that are over since; waits `TICK_S` at most.
@@ -176,9 +179,10 @@ class Demo:
 
     def _status(self, samples: int) -> str:
         if self.board.ready:
-            return f"transcribing {samples} recordings"
+            done = f": {self.over} done" if self.screen.live else ""
+            return f"transcribing {samples} recordings{done}"
         waited = f" ({time.monotonic() - self.started_s:.0f} s)" if self.screen.live else ""
-        return f"loading the models; the first time after an installation takes longest{waited}"
+        return f"loading the models, which takes up to a minute{waited}"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
@@ -72,8 +72,7 @@ class LiveScreen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spinner = Spinner("dots", style="cyan")
-        # Drawn by the caller's thread alone, which also owns the board.
-        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live: Live | None = None
         self._drawn_s = float("-inf")
 
     def say(self, line: Text) -> None:
@@ -85,10 +84,9 @@ class LiveScreen:
         if now - self._drawn_s < FRAME_S:
             return
         self._drawn_s = now
-        self._live.start()
         rows = self._visible(list(board.rows.values()))
         grid = table(rows, width=self._console.width, now=now, full=False) if rows else None
-        self._live.update(picture(grid, board.totals, status, self._spinner), refresh=True)
+        self._show(picture(grid, board.totals, status, self._spinner))
 
     def over(self, row: Row, number: int, of: int | None) -> None:
         """See `Screen`; one of a known number stays in the table."""
@@ -98,15 +96,23 @@ class LiveScreen:
 
     def settle(self, board: Board, now: float) -> None:
         """See `Screen`."""
-        if board.rows:
-            rows = list(board.rows.values())
-            self._live.update(table(rows, width=self._console.width, now=now, full=True), refresh=True)
+        rows = list(board.rows.values())
+        self._show(table(rows, width=self._console.width, now=now, full=True) if rows else Text())
         self.close()
 
     def close(self) -> None:
-        """End the picture where it is."""
-        self._live.stop()
+        """End the picture where it is; the next one begins below."""
+        if self._live is not None:
+            self._live.stop()
+        self._live = None
         self._drawn_s = float("-inf")
+
+    def _show(self, renderable: RenderableType) -> None:
+        if self._live is None:
+            # Drawn by the caller's thread alone, which also owns the board. The streams are taken care of elsewhere.
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            self._live.start()
+        self._live.update(renderable, refresh=True)
 
     def _visible(self, rows: list[Row]) -> list[Row]:
         """As many of the newest rows as the terminal has lines for."""

@@ -14,7 +14,7 @@ from consumer.demo.board import WORK, Row, Totals
 from consumer.errors import RecordingError
 from consumer.events.transcript import Transcript
 
-WIDE = 100
+WIDE = 112
 """Columns from which there is room for the drawn progress and the recording's format."""
 NAME_CELLS, NAME_CELLS_NARROW = 24, 18
 FORMAT_CELLS = 20
