@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 from consumer.engine.cif import Fired, integrate_and_fire
 from consumer.engine.features import Features, Samples
-from consumer.engine.timestamps import integrate, token_times
+from consumer.engine.timestamps import LONGEST_COARSE_FRAMES, LONGEST_FRAMES, integrate, token_times
 from consumer.engine.words import group_tokens
 from consumer.transcript.types import SAMPLE_RATE, Word
 
@@ -154,7 +154,15 @@ class Recogniser:
     def _words(self, decoded: Decoded, start_ms: int, length_ms: int) -> tuple[Word, ...]:
         kept = [i for i, token in enumerate(decoded.ids) if token not in self._no_words]
         tokens = self._tokenizer.ids2tokens([decoded.ids[i] for i in kept])
-        times = token_times(decoded.weights, decoded.fires, len(kept), decoded.frame_ms, length_ms)
+        longest = LONGEST_COARSE_FRAMES if decoded.frame_ms == FRAME_MS else LONGEST_FRAMES
+        times = token_times(
+            decoded.weights,
+            decoded.fires,
+            len(kept),
+            frame_ms=decoded.frame_ms,
+            length_ms=length_ms,
+            longest_frames=longest,
+        )
         words: list[Word] = []
         earliest = 0
         for group in group_tokens(tokens):

@@ -14,7 +14,10 @@ from itertools import pairwise
 FIRE_THRESHOLD = 1.0 - 1e-4
 SHIFT_FRAMES = -1.5
 """A fire comes this much after the sound it belongs to."""
-MAX_TOKEN_FRAMES = 12
+LONGEST_FRAMES = 12
+"""FunASR's longest token, in frames of a timing head (20 ms)."""
+LONGEST_COARSE_FRAMES = 7
+"""The longest token where the frames are the encoder's (60 ms); 12 of them would reach far into a pause."""
 EDGE_FRAMES = 5
 """A tail longer than this behind the last fire is taken for silence by half."""
 
@@ -32,7 +35,13 @@ def integrate(weights: Sequence[float], threshold: float = FIRE_THRESHOLD) -> li
 
 
 def token_times(
-    weights: Sequence[float], fires: Sequence[int], tokens: int, frame_ms: float, length_ms: int
+    weights: Sequence[float],
+    fires: Sequence[int],
+    tokens: int,
+    *,
+    frame_ms: float,
+    length_ms: int,
+    longest_frames: int = LONGEST_FRAMES,
 ) -> list[tuple[int, int]]:
     """Start and end of each token.
 
@@ -42,6 +51,7 @@ def token_times(
         tokens: how many tokens were recognised.
         frame_ms: duration of a frame of ``weights``.
         length_ms: duration of the segment.
+        longest_frames: how long a token may be; what follows until the next fire is silence.
 
     Returns:
         ``tokens`` pairs of milliseconds from the segment's start; never going back, never outside of it.
@@ -53,8 +63,8 @@ def token_times(
     bounds = [fire + SHIFT_FRAMES for fire in fires][: tokens + 1]
     if len(bounds) < tokens + 1:  # weights that are all but zero: spread the tokens evenly
         bounds = [len(weights) * i / tokens for i in range(tokens + 1)]
-    spans = [(start, min(end, start + MAX_TOKEN_FRAMES)) for start, end in pairwise(bounds)]
-    if bounds[-1] - bounds[-2] <= MAX_TOKEN_FRAMES:  # the last token was not cut: it shares what follows with silence
+    spans = [(start, min(end, start + longest_frames)) for start, end in pairwise(bounds)]
+    if bounds[-1] - bounds[-2] <= longest_frames:  # the last token was not cut: it shares what follows with silence
         tail = len(weights) - bounds[-1]
         spans[-1] = (spans[-1][0], len(weights) - tail / 2 if tail > EDGE_FRAMES else float(len(weights)))
     return _in_order([(start * frame_ms, end * frame_ms) for start, end in spans], length_ms)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumer.engine.batcher import CLOSE_ENOUGH, SHORT_MS, Batcher, Segment
+
+lengths = st.integers(min_value=10, max_value=70_000)
+recordings = st.lists(st.lists(lengths, min_size=1, max_size=12), min_size=1, max_size=8)
+
+
+def segments_of(tag: str, durations: list[int]) -> list[Segment]:
+    return [Segment(duration, tag, 0, index) for index, duration in enumerate(durations)]
+
+
+def filled(all_lengths: list[list[int]], limit_ms: int = 60_000) -> Batcher:
+    batcher = Batcher(limit_ms)
+    for number, durations in enumerate(all_lengths):
+        batcher.add(segments_of(str(number), durations))
+    return batcher
+
+
+def drain(batcher: Batcher) -> list[list[Segment]]:
+    batches = []
+    while batch := batcher.take():
+        batches.append(batch)
+    return batches
+
+
+def test_nothing_waiting_gives_no_batch() -> None:
+    assert Batcher(60_000).take() == []
+
+
+@given(recordings, st.integers(min_value=1000, max_value=120_000))
+def test_every_segment_comes_out_once(all_lengths: list[list[int]], limit_ms: int) -> None:
+    batcher = filled(all_lengths, limit_ms)
+    assert len(batcher) == sum(map(len, all_lengths))
+    taken = Counter((s.recording, s.track, s.index, s.length_ms) for batch in drain(batcher) for s in batch)
+    wanted = Counter(
+        (str(number), 0, index, length)
+        for number, durations in enumerate(all_lengths)
+        for index, length in enumerate(durations)
+    )
+    assert taken == wanted
+    assert len(batcher) == 0
+    assert batcher.waiting_ms == 0
+
+
+@given(recordings, st.integers(min_value=1000, max_value=120_000))
+def test_padded_duration_never_exceeds_the_bound(all_lengths: list[list[int]], limit_ms: int) -> None:
+    for batch in drain(filled(all_lengths, limit_ms)):
+        assert len(batch) == 1 or batch[0].length_ms * len(batch) <= limit_ms
+
+
+@given(recordings)
+def test_segments_of_a_batch_are_close_in_length_and_longest_first(all_lengths: list[list[int]]) -> None:
+    for batch in drain(filled(all_lengths)):
+        longest = batch[0].length_ms
+        assert [s.length_ms for s in batch] == sorted((s.length_ms for s in batch), reverse=True)
+        assert all(s.length_ms >= min(int(longest * CLOSE_ENOUGH), longest - SHORT_MS) for s in batch)
+
+
+@given(recordings)
+def test_nobody_waits_longer_than_two_turns_of_all(all_lengths: list[list[int]]) -> None:
+    batcher = filled(all_lengths)
+    left = {str(number): len(durations) for number, durations in enumerate(all_lengths)}
+    waited = dict.fromkeys(left, 0)
+    while batch := batcher.take():
+        served = {s.recording for s in batch}
+        for segment in batch:
+            left[str(segment.recording)] -= 1
+        for tag, count in left.items():
+            waited[tag] = 0 if tag in served or not count else waited[tag] + 1
+            assert waited[tag] <= 2 * len(all_lengths)
+
+
+@given(st.integers(min_value=1, max_value=5), lengths)
+def test_a_newcomer_waits_for_one_batch_at_most(batches_before: int, length: int) -> None:
+    batcher = filled([[30_000] * 200])
+    for _ in range(batches_before):
+        assert batcher.take()
+    batcher.add(segments_of("clip", [length]))
+    following = [s.recording for batch in (batcher.take(), batcher.take()) for s in batch]
+    assert "clip" in following
+
+
+def test_a_stream_of_newcomers_does_not_starve_a_long_recording() -> None:
+    batcher = filled([[30_000] * 20])
+    served = 0
+    for number in range(40):
+        batcher.add(segments_of(f"clip {number}", [1000]))
+        served += sum(s.recording == "0" for s in batcher.take())
+    assert served == 20
+
+
+def test_a_share_does_not_grow_with_the_length_of_the_recording() -> None:
+    batcher = filled([[5000] * 100, [5000] * 6], limit_ms=20_000)
+    first = Counter(s.recording for s in batcher.take())
+    assert first == {"0": 2, "1": 2}
+
+
+def test_a_recording_that_comes_back_is_not_new_again() -> None:
+    batcher = filled([[5000], [5000] * 3], limit_ms=5000)
+    assert batcher.take()[0].recording == "0"
+    batcher.add(segments_of("0", [5000, 5000]))
+    assert [batcher.take()[0].recording for _ in range(3)] == ["0", "1", "0"]
+
+
+@given(recordings)
+def test_a_discarded_recording_is_gone(all_lengths: list[list[int]]) -> None:
+    batcher = filled(all_lengths)
+    batcher.take()
+    batcher.discard("0")
+    batcher.discard("never heard of")
+    assert all(s.recording != "0" for batch in drain(batcher) for s in batch)
+    assert batcher.waiting_ms == 0
