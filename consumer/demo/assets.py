@@ -14,6 +14,9 @@ MODELS: Path = _HERE / "models"
 SAMPLES: Path = _HERE / "samples"
 """Folder of the sample recordings and their ``truth.json``."""
 
+DROP_FOLDER = Path("tingxie-drop")
+"""Watched by ``tingxie demo --keep`` when it names no folder; in the folder the command is called from."""
+
 
 def demo_engine_settings() -> dict[str, str]:
     """The ``engine`` settings that name the shipped models; they need no network."""

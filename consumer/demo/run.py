@@ -29,9 +29,6 @@ from consumer.errors import UsageError
 from consumer.operations.logging import configure_logging
 from consumer.storage.upload import Uploader
 
-DEFAULT_FOLDER = Path("tingxie-drop")
-"""Watched by ``--keep`` when it names none."""
-
 READ_BACK_S = 10.0
 """How long the topics may take to show what the broker acknowledged."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from consumer.demo.assets import DROP_FOLDER
 from consumer.demo.board import Totals
 from consumer.demo.cer import CharacterErrors
 from consumer.demo.samples import Ending, Sample
@@ -73,7 +74,7 @@ def next_steps(samples: Sequence[Sample]) -> Text:
     path = shlex.quote(shown(spoken.path)) if spoken is not None else "FILE"
     text = Text("\nTry next\n", style="bold")
     steps = (
-        (f"{command} demo --keep", "stays up and transcribes what is dropped into a folder"),
+        (f"{command} demo --keep {DROP_FOLDER}", "stays up and transcribes what is dropped into that folder"),
         (f"{command} transcribe --demo-model {path}", "files, without Kafka"),
         ("docker compose up", "in a clone: a real Kafka and a bucket that emits events"),
         (f"{command} check", "your own broker and bucket, see README.md"),
