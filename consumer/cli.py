@@ -117,7 +117,7 @@ def demo(
     epilog=_examples(
         "tingxie transcribe talk.mp3",
         "tingxie transcribe calls/ --format srt --format json --output subtitles/",
-        "tingxie transcribe s3://audio-in/calls/2026/ --channels split -f json | jq .text",
+        "tingxie transcribe s3://audio-in/calls/ --channels split -f json | jq .text",
         "tingxie transcribe --demo-model synthetic.wav    no download of large models",
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -79,6 +80,7 @@ def check(
         return 1
     report.line("ok", "settings", _sources(config))
     configure_logging("error", settings.telemetry.log_format)
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # its errors arrive as exceptions, too
     _check_kafka(settings, report, create_topics=create_topics, partitions=partitions)
     _check_storage(settings, report)
     report.finding("spool", lambda: _spool(settings))

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from pydantic import ValidationError
-
-from consumer.errors import DeadLetterError, EventInvalid, ObjectForbidden, ObjectMissing, RecordingError, UsageError
+from consumer.errors import EventInvalid, ObjectForbidden, ObjectMissing, RecordingError, UsageError
 from consumer.events.recording import Options, Recording
 
 S3 = "s3://"
@@ -128,10 +126,10 @@ def _below(key: str) -> PurePosixPath:
 
 def _input(name: str, relative: PurePosixPath, bucket: str, key: str, options: Options) -> Input:
     try:
-        recording: Recording | DeadLetterError = Recording(bucket=bucket, key=key, options=options)
-    except ValidationError:
-        recording = EventInvalid(f"{name!r}: the name is not valid Unicode; rename the file")
-    return Input(name, relative, recording)
+        name.encode()
+    except UnicodeEncodeError:
+        return _failed(name, EventInvalid(f"{name}: the name is not valid Unicode; rename the file"))
+    return Input(name, relative, Recording(bucket=bucket, key=key, options=options))
 
 
 def _failed(name: str, error: RecordingError) -> Input:

@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from consumer.commands.terminal import printable
 from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.pipeline.observer import Ended, Observer
@@ -60,7 +61,7 @@ class Display(Observer):
 
     def say(self, message: str) -> None:
         """A line for the person, above the bar."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
     def beside(self, write: Callable[[], None]) -> None:
         """Write to stdout, which may be the same terminal, without tearing the bar apart."""

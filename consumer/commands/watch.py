@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timezone
@@ -41,7 +42,8 @@ def watch(settings: Settings, start: Start, *, dead_letters: bool, limit: int | 
         BrokerUnavailable: no broker answered, or a topic does not exist.
         StopError: the client cannot go on.
     """
-    configure_logging("error", settings.telemetry.log_format)
+    configure_logging("warning", settings.telemetry.log_format)
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # its errors arrive as exceptions and warnings, too
     console = Console(highlight=False)
     show = _json_line if as_json or not console.is_terminal else _terminal_line(console)
     topics = [settings.topics.transcripts, *([settings.topics.dead_letters] if dead_letters else [])]
@@ -95,9 +97,9 @@ def _json_line(record: Record, dead: bool) -> None:
 def _terminal_line(console: Console) -> Callable[[Record, bool], None]:
     def show(record: Record, dead: bool) -> None:
         moment = datetime.fromtimestamp(record.timestamp_ms / 1000, timezone.utc).astimezone()
-        line = Text(f"{moment:%H:%M:%S}  ", style="dim", no_wrap=True, overflow="ellipsis", end="\n")
+        line = Text(f"{moment:%H:%M:%S}  ", style="dim")
         line.append_text(_dead_letter_text(record) if dead else _transcript_text(record))
-        console.print(line)
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
     return show
 
