@@ -50,7 +50,7 @@ class VersityGateway:
     ) -> None:
         self.topic = topic
         self._kafka = kafka
-        self._events = {"s3:ObjectCreated:*": True} if events is None else events
+        self.events = {"s3:ObjectCreated:*": True} if events is None else events
         self._folder = Path(tempfile.mkdtemp(prefix="tingxie-bucket-"))
         self._log = self._folder / "gateway.log"
         self._port = 0
@@ -85,7 +85,7 @@ class VersityGateway:
         command = [str(program), "--port", f"127.0.0.1:{self._port}", "--health", HEALTH_PATH, "--region", self.region]
         if self._kafka is not None:
             event_filter = self._folder / "events.json"
-            event_filter.write_text(json.dumps(self._events))
+            event_filter.write_text(json.dumps(self.events))
             command += ["--event-kafka-url", self._kafka, "--event-kafka-topic", self.topic]
             command += ["--event-filter", str(event_filter)]
         credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
