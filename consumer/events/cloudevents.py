@@ -10,7 +10,6 @@ The data may be an event of any other dialect. Where it names no object, the ``s
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 
@@ -77,7 +76,8 @@ def parse_structured(event: Fields) -> UploadEvent:
     if data is None and encoded is not None:
         try:
             data = dialects.load(base64.b64decode(encoded, validate=True))
-        except binascii.Error:
+        except ValueError:
+            # Of which binascii.Error is one; text outside ASCII is another.
             raise EventInvalid("data_base64: expected base64") from None
     if isinstance(data, str):
         data = None if attributes.subject and _is_foreign(attributes.content_type) else dialects.load(data)

@@ -43,7 +43,8 @@ TEST_EVENT = "s3:TestEvent"
 
 Emitter = Literal["s3", "s3-aws", "s3-minio", "s3-versitygw", "s3-ceph"]
 
-_VERSITYGW_CONFIGURATIONS = frozenset({"kafka-global", "nats-global", "webhook-global", "rabbitmq-global"})
+# A tuple: what is looked up in it is foreign JSON, and need not be hashable.
+_VERSITYGW_CONFIGURATIONS = ("kafka-global", "nats-global", "webhook-global", "rabbitmq-global")
 _PLAIN_KEYS: frozenset[Emitter] = frozenset({"s3-versitygw", "s3-ceph"})
 
 _METADATA_CHANGES = frozenset({"PutRetention", "PutLegalHold", "PutTagging", "DeleteTagging"})

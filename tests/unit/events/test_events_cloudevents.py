@@ -124,6 +124,7 @@ def test_removals_told_by_the_type_are_skipped(type_: str) -> None:
         ({"data": 7}, "data"),
         ({"data": []}, "data"),
         ({"data_base64": "%%%"}, "data_base64"),
+        ({"data_base64": "é"}, "data_base64"),
         ({"data": {"bucket": "b"}}, "key"),
         ({"subject": 7, "data": NATIVE}, "subject"),
     ],

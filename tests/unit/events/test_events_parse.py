@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,8 @@ def encoded(event: object) -> bytes:
 
 
 EVENT = encoded(records(("a", "x.wav", None), ("a", "日.wav", None), ("b", "x.wav", None)))
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "schemas" / "examples").glob("*.json"))
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -91,6 +95,41 @@ def test_anything_like_an_event_is_parsed_or_refused(value: object, headers: lis
     assert_bounded(result)
     if isinstance(result, UploadEvent):
         assert all(recording.bucket and recording.key for recording in result.recordings)
+
+
+def paths(value: object, here: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The way to every part of a JSON value, itself included."""
+    yield here
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from paths(part, (*here, name))
+    elif isinstance(value, list):
+        for position, part in enumerate(value):
+            yield from paths(part, (*here, position))
+
+
+def replaced(value: Any, path: tuple[str | int, ...], part: object) -> object:
+    """A copy of a JSON value with one part exchanged."""
+    if not path:
+        return part
+    changed = value.copy()
+    changed[path[0]] = replaced(value[path[0]], path[1:], part)
+    return changed
+
+
+PARTS: list[object] = [None, True, 0, -1, 2**63, 10**30, 0.5, "", "é", "k" * 2000, [], [[]], ["x"], {}, {"x": {}}]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("headers", [[], [("ce_specversion", b"1.0"), ("ce_subject", b"a/b")], [(RECORDING, b"a/b")]])
+def test_an_event_with_any_part_exchanged_is_parsed_or_refused(
+    path: Path, headers: list[tuple[str, bytes | None]]
+) -> None:
+    content = json.loads(path.read_bytes())
+    event = content.get("value", content)
+    for where in paths(event):
+        for part in PARTS:
+            assert_bounded(outcome(encoded(replaced(event, where, part)), headers))
 
 
 @pytest.mark.parametrize(
