@@ -15,7 +15,6 @@ import yaml
 
 from consumer.demo.assets import SAMPLES
 from consumer.demo.samples import load_samples
-from consumer.engine.engine import Engine
 from consumer.engine.features import Samples
 from consumer.engine.load import Models, load_models
 from consumer.engine.quiet import quiet_libraries
@@ -91,7 +90,7 @@ def recordings() -> dict[str, Samples]:
 def segments(recordings: dict[str, Samples]) -> list[Samples]:
     """Stretches of speech of many lengths, 0.3 s to 10 s."""
     random = np.random.default_rng(0)
-    cut = []
+    cut: list[Samples] = []
     for samples in recordings.values():
         at = 0
         while at < len(samples) and len(cut) < 60:
@@ -140,12 +139,3 @@ def bicif_folder(demo_models: Path, tmp_path_factory: pytest.TempPathFactory) ->
         )
     torch.save(model.state_dict(), folder / "model.pt")
     return folder
-
-
-@pytest.fixture(scope="session")
-def running_engine(engine_settings: EngineSettings) -> Any:
-    """An engine that runs; tests take what they submitted and leave nothing behind."""
-    engine = Engine(engine_settings)
-    engine.start()
-    yield engine
-    engine.close(30)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from consumer.engine.api import EngineJob
+from consumer.engine.engine import CAPACITY, Engine
+from consumer.engine.features import Samples
+from consumer.engine.load import Models
+from consumer.engine.recogniser import Recogniser
+from consumer.engine.work import Work
+from consumer.errors import DeviceMemoryExhausted, ModelUnavailable, StageDied
+from consumer.settings import EngineSettings
+from consumer.stage import Outcome
+from consumer.transcript.types import SAMPLE_RATE, Recognition, Track, Word
+
+WriteTrack = Callable[..., Track]
+SILENCE = np.zeros(3 * SAMPLE_RATE, dtype=np.int16)
+
+
+class Collector:
+    """Waits for outcomes without polling: the engine says when there is one."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._told = threading.Semaphore(0)
+        self.engine = Engine(settings, notify=self._told.release)
+
+    def collect(self, count: int) -> dict[Hashable, Outcome[Recognition]]:
+        outcomes: list[Outcome[Recognition]] = []
+        while len(outcomes) < count:
+            outcomes += self.engine.collect()
+            if len(outcomes) < count:
+                assert self._told.acquire(timeout=120), "no outcome in two minutes"
+        assert len(outcomes) == count
+        return {outcome.tag: outcome for outcome in outcomes}
+
+    def recognise(self, job: EngineJob) -> Recognition:
+        assert self.engine.submit("one", job)
+        return recognition_of(self.collect(1)["one"])
+
+
+@pytest.fixture(scope="module")
+def running(engine_settings: EngineSettings) -> Iterator[Collector]:
+    collector = Collector(engine_settings)
+    collector.engine.start()
+    yield collector
+    collector.engine.close(60)
+
+
+def recognition_of(outcome: Outcome[Recognition]) -> Recognition:
+    assert isinstance(outcome.value, Recognition)
+    return outcome.value
+
+
+def heard(recognition: Recognition) -> list[tuple[str, int, int, str]]:
+    return [(w.text, w.start_ms, w.end_ms, w.mark) for span in recognition.spans for w in span.words]
+
+
+def test_many_recordings_at_once_each_get_their_own_words(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    jobs = {name: EngineJob((track(samples),)) for name, samples in recordings.items()}
+    expected = {name: running.recognise(job) for name, job in jobs.items()}
+    assert any(heard(recognition) for recognition in expected.values())
+    copies = {(name, copy): job for copy in range(3) for name, job in jobs.items()}
+    for tag, job in copies.items():
+        assert running.engine.submit(tag, job)
+    outcomes = running.collect(len(copies))
+    for name, copy in copies:
+        assert heard(recognition_of(outcomes[name, copy])) == heard(expected[name])
+        assert outcomes[name, copy].elapsed_ms > 0
+
+
+def test_words_lie_in_their_spans_and_end_in_a_mark(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    for samples in recordings.values():
+        spans = running.recognise(EngineJob((track(samples),))).spans
+        assert spans
+        assert [span.start_ms for span in spans] == sorted(span.start_ms for span in spans)
+        for span in spans:
+            edges = [edge for word in span.words for edge in (word.start_ms, word.end_ms)]
+            assert edges == sorted(edges)
+            assert span.start_ms <= edges[0]
+            assert edges[-1] <= span.end_ms <= len(samples) // 16
+        assert spans[-1].words[-1].mark in {"。", "？"}
+
+
+@pytest.mark.parametrize("length", [0, 1, 160, 16000, 3 * SAMPLE_RATE])
+def test_silence_of_any_length_has_no_spans(running: Collector, track: WriteTrack, length: int) -> None:
+    silence = np.zeros(length, dtype=np.int16)
+    assert running.recognise(EngineJob((track(silence),))) == Recognition(())
+
+
+def test_channels_are_recognised_each_by_itself(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    left, right = list(recordings.values())[:2]
+    both = running.recognise(EngineJob((track(left, 0), track(SILENCE, 1), track(right, 2))))
+    assert [span.channel for span in both.spans] == sorted(span.channel for span in both.spans)
+    for channel, samples in ((0, left), (2, right)):
+        alone = running.recognise(EngineJob((track(samples),)))
+        of_channel = tuple(replace(span, channel=0) for span in both.spans if span.channel == channel)
+        assert heard(Recognition(of_channel)) == heard(alone)
+
+
+@pytest.mark.parametrize(
+    ("language", "hotwords", "named"),
+    [("zh", (), []), ("en-US", (), []), ("fr", (), ["'fr'"]), ("zh-CN", ("听写",), ["hotwords"])],
+)
+def test_what_cannot_be_honoured_is_said(
+    running: Collector, track: WriteTrack, language: str, hotwords: tuple[str, ...], named: list[str]
+) -> None:
+    warnings = running.recognise(EngineJob((track(SILENCE),), language, hotwords)).warnings
+    assert len(warnings) == len(named)
+    assert all(name in warning for name, warning in zip(named, warnings, strict=True))
+
+
+def test_a_clip_does_not_wait_for_a_long_recording(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    clip = min(recordings.values(), key=len)
+    long = np.concatenate([np.concatenate([samples, SILENCE]) for samples in list(recordings.values()) * 40])
+    assert running.engine.submit("long", EngineJob((track(long[: 1200 * SAMPLE_RATE]),)))
+    assert running.engine.submit("clip", EngineJob((track(clip),)))
+    assert list(running.collect(1)) == ["clip"]
+    running.engine.cancel("long")
+    assert running.recognise(EngineJob((track(clip),))).spans
+
+
+def test_a_cancelled_recording_is_forgotten(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    jobs = {name: EngineJob((track(samples),)) for name, samples in recordings.items()}
+    for name, job in jobs.items():
+        assert running.engine.submit(("unwanted", name), job)
+    for name in jobs:
+        running.engine.cancel(("unwanted", name))
+    running.engine.cancel("never heard of")
+    assert running.engine.submit("wanted", EngineJob((track(SILENCE),)))
+    outcomes: set[Hashable] = set()
+    while "wanted" not in outcomes:
+        outcomes |= set(running.collect(1))
+    assert running.engine.submit("later", EngineJob((track(SILENCE),)))
+    assert "later" in running.collect(1)
+    assert running.engine._inside == 0
+
+
+def test_an_engine_that_is_full_takes_no_more(
+    running: Collector, track: WriteTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.engine, "_inside", CAPACITY)
+    assert not running.engine.submit("one too many", EngineJob((track(SILENCE),)))
+
+
+def test_the_model_is_known_after_the_start(running: Collector) -> None:
+    assert running.engine.model.name == "paraformer"
+
+
+def test_an_engine_that_was_not_started_or_was_closed_takes_nothing(
+    engine_settings: EngineSettings, track: WriteTrack
+) -> None:
+    job = EngineJob((track(SILENCE),))
+    engine = Engine(engine_settings)
+    assert not engine.submit("early", job)
+    engine.close(1)
+    engine = Engine(engine_settings)
+    engine.start()
+    engine.close(60)
+    assert not engine.submit("late", job)
+    assert engine.collect() == []
+    assert engine._thread is not None
+    assert not engine._thread.is_alive()
+
+
+def test_closing_does_not_wait_for_a_long_recording(
+    engine_settings: EngineSettings, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    engine = Engine(engine_settings)
+    engine.start()
+    long = np.concatenate(list(recordings.values()) * 30)
+    assert engine.submit("long", EngineJob((track(long),)))
+    engine.close(60)
+    assert engine._thread is not None
+    assert not engine._thread.is_alive()
+    assert engine.collect() == []
+
+
+def test_the_death_of_the_thread_is_reported_with_its_cause(
+    engine_settings: EngineSettings, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    collector = Collector(engine_settings)
+    collector.engine.start()
+    good = EngineJob((track(SILENCE),))
+    assert collector.engine.submit("good", good)
+    collector.collect(1)
+    lost = track(next(iter(recordings.values())))
+    lost.path.unlink()  # a spool file that vanishes is a fault of this program
+    assert collector.engine.submit("calls/lost.wav", EngineJob((lost,)))
+    with pytest.raises(StageDied, match=r"FileNotFoundError.*calls/lost\.wav") as death:
+        collector.collect(1)
+    assert isinstance(death.value.__cause__, FileNotFoundError)
+    assert not collector.engine.submit("after", good)
+    with pytest.raises(StageDied):
+        collector.engine.collect()
+    collector.engine.close(10)
+
+
+def test_a_model_that_does_not_load_fails_the_start(engine_settings: EngineSettings, tmp_path: Path) -> None:
+    engine = Engine(engine_settings.model_copy(update={"vad": str(tmp_path)}))
+    with pytest.raises(ModelUnavailable, match=r"engine\.vad.*TINGXIE_ENGINE__VAD"):
+        engine.start()
+    engine.close(10)
+
+
+class SmallDevice(Recogniser):
+    """The real recogniser on a device that has room for so much padded audio only."""
+
+    room_seconds: float
+
+    def recognise(self, segments: list[Samples], starts_ms: list[int]) -> list[tuple[Word, ...]]:  # type: ignore[override]
+        if max(map(len, segments)) * len(segments) > self.room_seconds * SAMPLE_RATE:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().recognise(segments, starts_ms)
+
+
+def on_a_small_device(models: Models, room_seconds: float) -> Models:
+    small = SmallDevice.__new__(SmallDevice)
+    small.__dict__.update(models.recogniser.__dict__)
+    small.room_seconds = room_seconds
+    return replace(models, recogniser=small)
+
+
+def finish(work: Work) -> dict[Hashable, Outcome[Recognition]]:
+    outcomes: dict[Hashable, Outcome[Recognition]] = {}
+    while work:
+        outcomes |= {outcome.tag: outcome for outcome in work.round()}
+    return outcomes
+
+
+def test_a_batch_too_large_for_the_device_is_halved(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    clips = [samples[: 5 * SAMPLE_RATE] for samples in recordings.values()]
+    results = []
+    for equipped in (models, on_a_small_device(models, room_seconds=6)):
+        work = Work(equipped, batch_seconds=60)
+        for number, samples in enumerate(clips):
+            work.begin(number, EngineJob((track(samples),)))
+        results.append({tag: heard(recognition_of(outcome)) for tag, outcome in finish(work).items()})
+    assert results[0] == results[1]
+
+
+def test_a_segment_too_large_for_the_device_costs_its_own_recording_only(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    samples = next(iter(recordings.values()))
+    spans = models.detector.detect(samples)
+    longest_s = max(end - start for start, end in spans) / 1000
+    work = Work(on_a_small_device(models, longest_s - 0.1), batch_seconds=60)
+    work.begin("large", EngineJob((track(samples),)))
+    work.begin("silent", EngineJob((track(SILENCE),)))
+    outcomes = finish(work)
+    error = outcomes["large"].value
+    assert isinstance(error, DeviceMemoryExhausted)
+    assert error.retryable
+    assert f"{longest_s:.1f} s" in str(error)
+    assert recognition_of(outcomes["silent"]) == Recognition(())
+
+
+def test_a_recording_is_memory_mapped(track: WriteTrack, models: Models) -> None:
+    work = Work(models, batch_seconds=60)
+    work.begin("one", EngineJob((track(SILENCE),)))
+    assert isinstance(work._recordings["one"].tracks[0].samples, np.memmap)
