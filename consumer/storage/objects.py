@@ -83,7 +83,7 @@ class ObjectFetcher:
         with _translated(name):
             response = self._get(recording)
             with closing(response["Body"]) as body:
-                expected = cast("int | None", response.get("ContentLength"))  # absent from a chunked answer
+                expected = _length(name, response)
                 if expected is not None:
                     self._check_size(name, expected)
                 with self._spool.writing(path) as file:
@@ -134,6 +134,20 @@ class ObjectFetcher:
             raise ObjectTooLarge(f"{name}: more than limits.object_bytes ({self._limit:,} bytes)")
         if size == 0:
             raise ObjectEmpty(f"{name}: the object has no bytes")
+
+
+def _length(name: str, response: GetObjectOutputTypeDef) -> int | None:
+    """Bytes that the storage announced; None for a chunked answer, which marks its end.
+
+    Raises:
+        StorageUnavailable: neither, so that the end of the answer would pass for the end of the object. The client
+            library makes such an answer of one that was cut off in its headers.
+    """
+    length = cast("int | None", response.get("ContentLength"))
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
+    if length is None and "chunked" not in headers.get("transfer-encoding", "").lower():
+        raise StorageUnavailable(f"{name}: the storage's answer is incomplete")
+    return length
 
 
 def _chunks(body: StreamingBody) -> Iterator[bytes]:
