@@ -73,6 +73,7 @@ class LiveScreen:
         self._console = console
         self._spinner = Spinner("dots", style="cyan")
         self._live: Live | None = None
+        self._headed = False  # whether rows with a header stand right above the picture
         self._drawn_s = float("-inf")
 
     def say(self, line: Text) -> None:
@@ -85,13 +86,15 @@ class LiveScreen:
             return
         self._drawn_s = now
         rows = self._visible(list(board.rows.values()))
-        grid = table(rows, width=self._console.width, now=now, full=False) if rows else None
+        width = self._console.width
+        grid = table(rows, width=width, now=now, full=False, header=not self._headed) if rows else None
         self._show(picture(grid, board.totals, status, self._spinner))
 
     def over(self, row: Row, number: int, of: int | None) -> None:
         """See `Screen`; one of a known number stays in the table."""
         if of is None:
-            grid = table([row], width=self._console.width, now=0.0, full=True, header=number == 1)
+            grid = table([row], width=self._console.width, now=0.0, full=True, header=not self._headed)
+            self._headed = True
             self._console.print(grid)
 
     def settle(self, board: Board, now: float) -> None:

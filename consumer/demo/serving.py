@@ -11,7 +11,7 @@ from consumer.app import open_service
 from consumer.demo.assets import demo_engine_settings
 from consumer.demo.bucket import REGION
 from consumer.errors import StageDied
-from consumer.pipeline.observer import Observer
+from consumer.pipeline.observer import Load, Observer, Observers
 from consumer.pipeline.service import Service
 from consumer.settings import (
     EngineSettings,
@@ -67,6 +67,17 @@ def demo_settings(*, broker: str, storage: StorageSettings, spool: Path) -> Sett
     )
 
 
+class _Started(Observer):
+    """Notes that the models are loaded and the loop goes round."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def turned(self, load: Load) -> None:
+        """See `Observer`."""
+        self.event.set()
+
+
 class ServiceThread:
     """Builds and runs the service on a thread."""
 
@@ -78,7 +89,8 @@ class ServiceThread:
             observer: called on the thread.
         """
         self._settings = settings
-        self._observer = observer
+        self._started = _Started()
+        self._observer = Observers(observer, self._started)
         self._lock = threading.Lock()
         self._service: Service | None = None
         self._stopping = False
@@ -108,7 +120,7 @@ class ServiceThread:
     def close(self) -> None:
         """Stop it and wait; a model that is just loading is not waited for."""
         self.stop()
-        if self._service is not None:
+        if self._started.event.is_set():
             self._thread.join(timeout=self._settings.limits.drain_seconds + 10)
 
     def _run(self) -> None:
