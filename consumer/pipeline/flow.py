@@ -229,7 +229,7 @@ class Flow:
                 work.attempt += 1
                 work.most_attempts = max(work.most_attempts, work.attempt)
                 return None
-        return self._end(work, error)
+        return self._end(work, _named(error, work.recording))
 
     def _assemble(self, work: _Work, recognition: Recognition, now: float) -> Transcript:
         assert work.stored is not None
@@ -269,3 +269,12 @@ class Flow:
         elif isinstance(value, DecodedAudio):
             for track in value.tracks:
                 self._spool.remove(track.path)
+
+
+def _named(error: RecordingError, recording: Recording) -> RecordingError:
+    """The error with the object's name in its message; stages that see only files cannot know it."""
+    if recording.object_id in str(error):
+        return error
+    named = type(error)(f"{recording.object_id}: {error}")
+    named.__cause__ = error
+    return named

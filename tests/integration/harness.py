@@ -19,10 +19,10 @@ from typing_extensions import Self
 
 from tests.servers.process import ServerProcess, free_ports
 
-START_S = 150.0
+START_S = 240.0
 """The models' libraries take half a minute to import on a machine that is busy."""
 
-WORK_S = 90.0
+WORK_S = 180.0
 """For a handful of short recordings, the group's rebalancing included."""
 
 

@@ -66,6 +66,10 @@ class World:
         """Write a record to the upload topic; returns its partition and offset."""
         return produce(self.kafka.bootstrap_servers, self.uploads, value, **more)
 
+    def uploads_read(self) -> TopicReader:
+        """A new reader of the upload topic; the caller closes it."""
+        return TopicReader(self.kafka.bootstrap_servers, self.uploads)
+
     def transcript(self, key: str, count: int = 1) -> Seen:
         """The last of so many transcripts of an object, once they are there."""
         wanted = f"{BUCKET}/{key}".encode()
@@ -154,4 +158,3 @@ def open_world(
             dead_letters_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, dead_letters))),
             folder=folder,
         )
-

@@ -170,7 +170,8 @@ def test_what_cannot_be_mended_ends_at_once(error: RecordingError) -> None:
     bench.step()
     bench.fetch.finish("a", error)
     (end,) = bench.step()
-    assert end.result is error
+    assert type(end.result) is type(error)
+    assert str(end.result) == f"audio/a.wav: {error}", "a person looks for the object's name"
     assert end.attempts == 1
     assert bench.flow.load.records == 0
 
@@ -202,10 +203,10 @@ def test_the_last_failed_try_is_the_end() -> None:
     bench.fetch.finish("a", StorageUnavailable("503"))
     bench.step()
     bench.step(1.1)
-    last = StorageUnavailable("503 again")
+    last = StorageUnavailable("audio/a.wav: 503 again")
     bench.fetch.finish("a", last)
     (end,) = bench.step()
-    assert end.result is last
+    assert end.result is last, "it names the object already"
     assert end.attempts == 2
 
 
