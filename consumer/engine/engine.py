@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import structlog
 
 from consumer.engine.api import EngineJob
 from consumer.engine.quiet import quiet_libraries
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from consumer.engine.load import Models
     from consumer.engine.work import Work
 
-log = structlog.get_logger(__name__)
 CAPACITY = 1024
 """Recordings that may be in the engine at once; each costs a file mapping and little else."""
 
@@ -69,8 +67,8 @@ class Engine:
         if isinstance(death, ModelUnavailable):
             raise death
         raise ModelUnavailable(
-            f"The models loaded, but their first run failed: {type(death).__name__}: {death}. "
-            "Check engine.device, engine.dtype and the model folders."
+            f"The engine could not be made ready: {type(death).__name__}: {death}. Check that torch and funasr are "
+            "installed as this package asks for, and engine.device and engine.dtype."
         ) from death
 
     def submit(self, tag: Hashable, job: EngineJob) -> bool:
@@ -137,8 +135,7 @@ class Engine:
         try:
             while self._take_up(work):
                 self._hand_over(work.round())
-        except BaseException as cause:
-            log.exception("engine_died", recordings=[str(tag) for tag in work.batch_tags])
+        except BaseException as cause:  # noqa: BLE001 - collect() raises it
             self._die(cause, work.batch_tags)
 
     def _take_up(self, work: Work) -> bool:

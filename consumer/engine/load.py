@@ -144,7 +144,10 @@ def _build_quietly(folder: ModelFolder, classes: tuple[str, ...]) -> _Built:
         "disable_update": True,
     }
     model, built = AutoModel.build_model(**config)
-    return _Built(folder, model, built.get("tokenizer"), built.get("frontend"))
+    frontend = built.get("frontend")
+    if frontend is not None:
+        frontend.dither = 0.0  # a folder may ask for noise, but the same upload must give the same transcript
+    return _Built(folder, model, built.get("tokenizer"), frontend)
 
 
 def _load_weights(folder: ModelFolder, model: torch.nn.Module) -> None:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -79,6 +80,16 @@ def test_weights_that_are_no_weights_are_refused(engine_settings: EngineSettings
     (paraformer / "model.pt").write_bytes(b"<html>404</html>")
     with pytest.raises(ModelUnavailable, match=r"engine\.model.*does not load"):
         load(engine_settings, paraformer)
+
+
+def test_features_are_the_same_each_time_whatever_the_folder_asks_for(
+    engine_settings: EngineSettings, paraformer: Path
+) -> None:
+    config = yaml.safe_load((paraformer / "config.yaml").read_text())
+    rewrite(paraformer, frontend_conf=config["frontend_conf"] | {"dither": 1.0})
+    features = load(engine_settings, paraformer).recogniser.features
+    samples = np.random.default_rng(0).integers(-9, 9, 16000).astype(np.int16)
+    assert torch.equal(features(samples), features(samples))
 
 
 def test_a_model_of_another_class_is_refused_by_name(engine_settings: EngineSettings) -> None:
