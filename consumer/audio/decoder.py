@@ -99,8 +99,8 @@ class Decoder:
             StageDied: no decoder process can be started, or this decoder was closed.
         """
         with self._slots:
-            worker = self._check_out()
             outputs = [self._spool.new_path(f".{n}.pcm") for n in range(self._limits.channels if job.split else 1)]
+            worker = self._check_out()
             kept = 0
             try:
                 audio = self._ask(worker, job, outputs)
@@ -114,11 +114,13 @@ class Decoder:
         """Kill all processes; whoever waits in `decode` gets `StageDied`. May be called twice."""
         with self._guard:
             self._closed = True
-            workers = list(self._workers)
+            idle, self._idle = self._idle, []
+            busy = self._workers.difference(idle)
             self._workers.clear()
-            self._idle.clear()
-        for worker in workers:
-            worker.kill()
+        for worker in idle:
+            worker.close()
+        for worker in busy:
+            worker.stop()
 
     def __enter__(self) -> Decoder:  # noqa: PYI034 - typing.Self came with Python 3.11
         return self
@@ -162,7 +164,7 @@ class Decoder:
                 if worker.alive and worker.jobs < JOBS_PER_PROCESS:
                     return worker
                 self._workers.discard(worker)
-                worker.kill()
+                worker.close()
             if self._closed:
                 raise StageDied("the decoder was closed")
         return self._start()
@@ -173,7 +175,11 @@ class Decoder:
         except OSError as error:
             raise StageDied(f"no decoder process can be started: {error}") from error
         with self._guard:
+            closed = self._closed
             self._workers.add(worker)
+        if closed:
+            self._discard(worker)
+            raise StageDied("the decoder was closed")
         try:
             worker.read(STARTUP_SECONDS)
         except (WorkerGoneError, WorkerSilentError) as error:
@@ -186,11 +192,13 @@ class Decoder:
         with self._guard:
             if not self._closed:
                 self._idle.append(worker)
+                return
+        worker.close()
 
     def _discard(self, worker: WorkerProcess) -> None:
         with self._guard:
             self._workers.discard(worker)
-        worker.kill()
+        worker.close()
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class WorkerSilentError(Exception):
 
 
 class WorkerProcess:
-    """One process that answers lines with lines. Used by one thread at a time; `kill` may come from any."""
+    """One process that answers lines with lines. Used by one thread at a time; `stop` may come from any."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the process, in a session of its own: a terminal's Ctrl-C is for the service, which then drains.
@@ -71,7 +71,7 @@ class WorkerProcess:
         try:
             if stdin is not None:
                 stdin.write(line + b"\n")
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise WorkerGoneError(self._obituary()) from error
         return self.read(timeout_s)
 
@@ -94,14 +94,18 @@ class WorkerProcess:
                 received += chunk
                 if len(received) > LONGEST_REPLY:
                     raise WorkerGoneError("it broke the protocol")
-        except (OSError, ValueError) as error:  # the pipe was closed by `kill`
+        except OSError as error:
             raise WorkerGoneError(self._obituary()) from error
         return received
 
-    def kill(self) -> None:
-        """End it at once; may be called twice."""
+    def stop(self) -> None:
+        """End it at once, whoever is talking to it: that thread gets `WorkerGoneError`, and then calls `close`."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        """End it and give up its pipes, once nobody talks to it any more; may be called twice."""
+        self.stop()
         for pipe in (self._process.stdin, self._process.stdout, self._complaints):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -109,8 +113,8 @@ class WorkerProcess:
 
     def _obituary(self) -> str:
         """How it ended, and the last it had to say."""
-        self._process.kill()
-        status = self._process.wait()
+        self.stop()
+        status = self._process.returncode
         cause = f"exit code {status}"
         if status < 0:
             with contextlib.suppress(ValueError):

@@ -23,7 +23,7 @@ from consumer.errors import DecoderCrashed, RecordingError, SpoolFull
 ADDRESS_SPACE = 4 << 30
 """Bytes of address space; decoding needs a few hundred MiB at most, and a header can ask for any amount."""
 
-OPEN_FILES = 256
+OPEN_FILES = 1024
 """Most files; one for each channel of a split recording, and a few."""
 
 

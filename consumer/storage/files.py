@@ -59,8 +59,10 @@ class LocalFetcher:
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
             raise ObjectForbidden(f"{file}: this is {kind}; give audio files")
-        if not os.access(file, os.R_OK):
-            raise ObjectForbidden(f"{file}: this user may not read it")
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise ObjectForbidden(f"{file}: it may not be read ({error.strerror})") from error
         if status.st_size == 0:
             raise ObjectEmpty(f"{file}: the file has no bytes")
         if status.st_size > self._limit:

@@ -35,6 +35,8 @@ def encode(container: str, codec: str, samples: Samples, rate: int, *, picture: 
         stream = cast("AudioStream", output.add_stream(cast("Any", codec), rate=rate, layout=layout))
         formats = stream.codec_context.codec.audio_formats or [av.AudioFormat("s16")]
         stream.codec_context.format = formats[0]
+        if codec == "vorbis":  # FFmpeg calls its encoder experimental
+            stream.codec_context.options = {"strict": "experimental"}
         stream.codec_context.open()
         if video_stream is not None:
             _draw(output, video_stream)

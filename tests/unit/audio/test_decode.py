@@ -27,7 +27,7 @@ MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 MKV = "matroska,webm"
 
 # Container and encoder as FFmpeg's writers name them, source rate and channels, then what the report says.
-# FFmpeg writes no AMR-WB and only an experimental Vorbis; those are decoded elsewhere or not at all here.
+# FFmpeg writes no AMR-WB; see below.
 KINDS = [
     ("wav", "pcm_s16le", 16_000, 1, "wav", "pcm_s16le"),
     ("wav", "pcm_s16le", 48_000, 5, "wav", "pcm_s16le"),
@@ -60,6 +60,8 @@ KINDS = [
     ("ogg", "libopus", 48_000, 2, "ogg", "opus"),
     ("ogg", "libopus", 16_000, 1, "ogg", "opus"),
     ("ogg", "flac", 16_000, 1, "ogg", "flac"),
+    ("ogg", "vorbis", 44_100, 2, "ogg", "vorbis"),
+    ("webm", "vorbis", 48_000, 2, MKV, "vorbis"),
     ("flac", "flac", 96_000, 2, "flac", "flac"),
     ("webm", "libopus", 48_000, 1, MKV, "opus"),
     ("matroska", "eac3", 48_000, 2, MKV, "eac3"),
@@ -106,6 +108,15 @@ def test_every_kind_keeps_duration_frequency_and_level(
         assert peak_hertz(track) == pytest.approx(440 * (number + 1), abs=2)
         if channels < 6:
             assert loudness(track) == pytest.approx(0.5 / np.sqrt(2), rel=0.15)
+
+
+def test_amr_wideband(run: Decode) -> None:
+    frame = b"\x04" + np.random.default_rng(2).integers(0, 256, 17, dtype=np.uint8).tobytes()  # 6.60 kbit/s, 20 ms
+    report, (track,) = run(b"#!AMR-WB\n" + frame * 50)
+    assert (report.format, report.codec, report.sample_rate, report.channels) == ("amr", "amr_wb", 16_000, 1)
+    assert report.samples == 16_000
+    assert track.any()
+    assert report.warnings == ()
 
 
 def test_16_khz_mono_is_untouched(run: Decode) -> None:

@@ -296,7 +296,7 @@ def test_a_process_is_confined(decoder: Decoder, recording: Path) -> None:
     limits = {line[:26].strip(): line[26:].split()[:2] for line in Path(f"/proc/{pid}/limits").read_text().splitlines()}
     assert limits["Max core file size"] == ["0", "0"]
     assert int(limits["Max address space"][1]) <= 4 << 30
-    assert int(limits["Max open files"][1]) <= 256
+    assert int(limits["Max open files"][1]) <= 1024
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
     assert os.getsid(pid) == pid  # a terminal's Ctrl-C does not reach it
     open_files = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}

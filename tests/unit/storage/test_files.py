@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,19 +77,41 @@ def test_what_cannot_be_read(files: LocalFetcher, tmp_path: Path) -> None:
                 files.fetch(local(tmp_path / name))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_permissions(files: LocalFetcher, tmp_path: Path) -> None:
-    folder = tmp_path / "closed"
-    folder.mkdir()
-    file = folder / "a.wav"
-    file.write_bytes(b"audio")
-    file.chmod(0)
-    with pytest.raises(ObjectForbidden, match="may not read"):
-        files.fetch(local(file))
-    folder.chmod(0)
-    with pytest.raises(ObjectForbidden, match="may not be entered"):
-        files.fetch(local(file))
-    folder.chmod(0o700)
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A file nobody may read in a folder anybody may enter; pytest's own folders are closed to other users."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        file = folder / "inner" / "a.wav"
+        file.parent.mkdir()
+        file.write_bytes(b"audio")
+        file.chmod(0)
+        yield file
+        file.parent.chmod(0o700)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read every file; be another user for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_file_that_may_not_be_read(files: LocalFetcher, closed: Path) -> None:
+    with as_nobody(), pytest.raises(ObjectForbidden, match="may not be read"):
+        files.fetch(local(closed))
+
+
+def test_a_folder_that_may_not_be_entered(files: LocalFetcher, closed: Path) -> None:
+    closed.parent.chmod(0)
+    with as_nobody(), pytest.raises(ObjectForbidden, match="may not be entered"):
+        files.fetch(local(closed))
 
 
 def test_objects_are_left_to_the_object_storage(fetcher: ObjectFetcher, files: LocalFetcher, spool: Spool) -> None:
