@@ -52,8 +52,8 @@ def result(
     text = Text("\n")
     text.append_text(totals_line(totals))
     text.append(
-        f"\nread back: {counted(len(endings) - letters, 'transcript')} from {TOPICS.transcripts}, "
-        f"{counted(letters, 'dead letter')} from {TOPICS.dead_letters}\n"
+        f"\nread back from the topics: {counted(len(endings) - letters, 'transcript')}, "
+        f"{counted(letters, 'dead letter')}\n"
     )
     text.append(
         f"character error rate {errors.rate:.2%} ({errors.edits} of {errors.characters} characters, "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +32,8 @@ _STYLES = {
     "dead letter": "red",
     "not taken": "red",
 }
+_CLOSING = frozenset("，。、；：？！）》”’…,.;:?!)")
+_OPENING = frozenset("（《“‘(")
 _MARKS = {"done": "✔", "no speech": "✔", "dead letter": "✘", "not taken": "✘"}
 
 
@@ -59,11 +62,12 @@ def table(rows: Sequence[Row], *, width: int, now: float, full: bool, header: bo
         cells: list[RenderableType] = [Text(row.key)]
         if wide:
             cells.append(Text(described_format(row)))
+        words = outcome(row)
         cells += [
             Text(seconds(row.audio_s)),
             progress(row, wide=wide),
             Text(seconds(row.took_s(now)), style="" if row.over else "dim"),
-            outcome(row),
+            Folded(words.plain) if full and row.state == "done" else words,
         ]
         grid.add_row(*cells)
     return grid
@@ -91,6 +95,39 @@ def outcome(row: Row) -> Text:
     if row.result.status == "no_speech":
         return Text("nobody speaks", style="dim italic")
     return Text(row.result.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Text on as many lines as it needs; unlike rich's own folding, no line begins with a mark that closes another."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text("\n".join(fold(self.text, options.max_width)))
+
+
+def fold(text: str, cells: int) -> list[str]:
+    """Lines of so many cells at most, cut where Chinese text or a space allows it, or else anywhere."""
+    lines: list[str] = []
+    start, place, width = 0, 0, 0
+    for index, character in enumerate(text):
+        if index > start and _may_cut(text[index - 1], character):
+            place = index
+        size = cell_len(character)
+        if width + size > cells and index > start:
+            cut = place if place > start else index
+            lines.append(text[start:cut].rstrip())
+            start = cut
+            width = cell_len(text[start:index])
+        width += size
+    return [*lines, text[start:]]
+
+
+def _may_cut(before: str, after: str) -> bool:
+    if after in _CLOSING or before in _OPENING or after == " ":
+        return False
+    return before == " " or not (before.isascii() and after.isascii())
 
 
 def reason(row: Row) -> str:

@@ -93,7 +93,7 @@ def test_only_the_demo_writes_to_stdout(done: subprocess.CompletedProcess[str]) 
     assert first == "starting the embedded broker and bucket …"
     of_demo = re.compile(
         r"(Kafka|bucket|topics|models)   ?\S|loading the models|transcribing \d+|\[[ \d]+/\d+\] |\d+ transcripts? · "
-        r"|read back: |character error rate |✔ all |Try next|  \S|      \S|$"
+        r"|read back from the topics: |character error rate |✔ all |Try next|  \S|      \S|$"
     )
     assert [line for line in lines if not of_demo.match(line)] == []
 

@@ -15,7 +15,7 @@ ENDINGS = {"a": Ending("completed"), "b": Ending("no_speech"), "c": Ending("dead
 
 def test_the_result_says_what_the_topics_hold() -> None:
     text = summary.result(Totals(transcripts=1), ENDINGS, CharacterErrors(1, 200), [], 3).plain
-    assert "read back: 2 transcripts from transcript-ready, 1 dead letter from audio-uploaded.dead-letter" in text
+    assert "read back from the topics: 2 transcripts, 1 dead letter\n" in text
     assert "character error rate 0.50% (1 of 200 characters" in text
     assert "all 3 samples ended as they should" in text
 

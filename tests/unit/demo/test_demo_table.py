@@ -4,12 +4,14 @@ import io
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.spinner import Spinner
 
 from consumer.demo.board import Board, Row, Totals
-from consumer.demo.table import described_format, picture, plain, reason, seconds, table, totals_line
+from consumer.demo.table import described_format, fold, picture, plain, reason, seconds, table, totals_line
 from consumer.errors import NotMedia
 from consumer.events.transcript import Transcript
 
@@ -53,6 +55,29 @@ def test_the_final_table_keeps_every_character(transcribed: Transcribed, width: 
     shown = lines(table(rows(transcribed)[:1], width=width, now=3.0, full=True), width)
     assert "".join("".join(shown).split()).endswith(LONG.replace(" ", ""))  # only that row's last column is folded
     assert all(cell_len(line) <= width for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "folded"),
+    [
+        ("今天开会。", 10, ["今天开会。"]),
+        ("今天下午开会。", 12, ["今天下午开", "会。"]),  # 。 alone would begin the second line
+        ("他说（好的）", 6, ["他说", "（好", "的）"]),
+        ("打开app看看", 5, ["打开", "app看", "看"]),
+        ("hello world", 8, ["hello", "world"]),
+        ("abcdefgh", 3, ["abc", "def", "gh"]),
+        ("", 5, [""]),
+    ],
+)
+def test_text_is_folded_where_chinese_allows_it(text: str, cells: int, folded: list[str]) -> None:
+    assert fold(text, cells) == folded
+
+
+@given(st.text(alphabet="今天开会。，？（）ab ", max_size=60), st.integers(4, 20))
+def test_folding_loses_nothing_and_fits(text: str, cells: int) -> None:
+    folded = fold(text, cells)
+    assert "".join("".join(folded).split()) == "".join(text.split())
+    assert all(cell_len(line.rstrip()) <= cells for line in folded)
 
 
 @pytest.mark.parametrize("width", [80, 120])
