@@ -101,7 +101,7 @@ class Timeline:
             if self._expected is not None:
                 self._expected += length
             return 0.0
-        time = float(frame.pts * frame.time_base)
+        time = frame.pts * frame.time_base.numerator / frame.time_base.denominator
         missing = 0.0 if self._expected is None else time - self._expected
         if self._expected is None or abs(missing) > SMALLEST_GAP:
             self._expected = time

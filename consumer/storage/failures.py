@@ -25,7 +25,7 @@ MISSING = "does not exist (any more)"
 HINTS: dict[type[TingxieError], str] = {
     CredentialsRefused: "the storage refused the credentials; check storage.access_key_id and "
     "storage.secret_access_key, or the AWS credential chain, and storage.region",
-    ObjectForbidden: "the storage does not let these credentials read it",
+    ObjectForbidden: "the storage refuses to hand it out with these credentials",
     ObjectMissing: MISSING,
     EventInvalid: "is no name that a storage can hold",
     StorageUnavailable: "the storage failed to answer",
@@ -77,6 +77,7 @@ CODES: dict[str, type[TingxieError]] = {
             "RequestTimeTooSkewed",
             "RequestExpired",
             "AuthFailure",
+            "XAdminUserNotFound",  # versitygw's word for an unknown access key, with status 404
             "AuthorizationHeaderMalformed",
             "AuthorizationQueryParametersError",
             "Unauthorized",

@@ -90,6 +90,7 @@ def test_the_walk_finds_the_classes() -> None:
         (client_error("InvalidBucketName", 400), EventInvalid),
         (client_error("InvalidAccessKeyId", 403), CredentialsRefused),
         (client_error("SignatureDoesNotMatch", 403), CredentialsRefused),
+        (client_error("XAdminUserNotFound", 404), CredentialsRefused),
         (client_error("ExpiredToken", 400), CredentialsRefused),
         (client_error("RequestTimeTooSkewed", 403), CredentialsRefused),
         (client_error("SlowDown", 503), StorageUnavailable),
@@ -128,7 +129,9 @@ def test_an_answer_without_any_of_the_usual_fields() -> None:
 
 def test_the_message_tells_what_the_storage_said() -> None:
     ours = translate(client_error("AccessDenied", 403), "calls/a.wav")
-    assert str(ours) == "calls/a.wav: the storage does not let these credentials read it (403 AccessDenied told to)"
+    assert (
+        str(ours) == "calls/a.wav: the storage refuses to hand it out with these credentials (403 AccessDenied told to)"
+    )
 
 
 def test_a_recording_alone_never_stops_the_service() -> None:
