@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +139,19 @@ def bicif_folder(demo_models: Path, tmp_path_factory: pytest.TempPathFactory) ->
         )
     torch.save(model.state_dict(), folder / "model.pt")
     return folder
+
+
+@pytest.fixture
+def hub_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Point the model hub's client somewhere, with an empty cache: ``hub_address("http://127.0.0.1:1")``."""
+    with quiet_libraries():
+        from modelscope_hub.config import set_default_config  # noqa: PLC0415 - slow import
+
+    def point_to(address: str) -> None:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", address)
+        monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
+        set_default_config(None)  # it reads the environment once
+
+    yield point_to
+    monkeypatch.undo()
+    set_default_config(None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,9 @@ def test_a_predictor_that_cannot_be_used_is_refused(engine_settings: EngineSetti
 
 
 def test_an_id_the_hub_cannot_give_is_refused_with_advice(
-    engine_settings: EngineSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    engine_settings: EngineSettings, hub_address: Callable[[str], None]
 ) -> None:
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setenv("MODELSCOPE_DOMAIN", "127.0.0.1:9")
+    hub_address("http://127.0.0.1:9")
     settings = engine_settings.model_copy(update={"model": "nobody/no-such-model", "model_revision": "v1.2.3"})
     with pytest.raises(
         ModelUnavailable, match=r"engine\.model = 'nobody/no-such-model' at revision 'v1\.2\.3'.*TINGXIE_ENGINE__MODEL"
