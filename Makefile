@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Extra arguments of pytest: make unit ARGS="-k offsets"
 ARGS ?=
 
-.PHONY: help demo test lint types unit integration schemas lock servers format clean environment
+.PHONY: help demo test lint types unit integration schemas docs lock servers format clean environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +36,9 @@ integration: servers ## tests on a real Kafka and a real bucket
 
 schemas: environment ## write schemas/ anew from the models in the code
 	@$(BIN)/python -m consumer.events.schemas
+
+docs: environment ## write docs/settings.md anew from the settings in the code
+	@$(BIN)/python scripts/settings_reference.py
 
 format: environment ## lay out the code as `make lint` wants it
 	$(BIN)/ruff check --fix .

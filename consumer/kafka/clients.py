@@ -11,6 +11,8 @@ from consumer.errors import BrokerFatal, BrokerUnavailable, CredentialsRefused, 
 from consumer.settings import KafkaSettings
 
 LOGGER = logging.getLogger("librdkafka")
+# One set of properties serves all clients: that each ignores what is meant for another is no news.
+LOGGER.addFilter(lambda line: "property and will be ignored by this" not in line.getMessage())
 
 _REFUSED = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's local codes are public, underscore and all

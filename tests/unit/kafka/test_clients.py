@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+from consumer.errors import BrokerFatal, BrokerUnavailable, CredentialsRefused, StopError
+from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.settings import KafkaSettings
+
+SETTINGS = KafkaSettings(bootstrap_servers="broker:9092")
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (KafkaError._AUTHENTICATION, CredentialsRefused),
+        (KafkaError._SSL, CredentialsRefused),
+        (KafkaError.SASL_AUTHENTICATION_FAILED, CredentialsRefused),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, CredentialsRefused),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, BrokerUnavailable),
+        (KafkaError._ALL_BROKERS_DOWN, None),
+        (KafkaError._TRANSPORT, None),
+        (KafkaError.REBALANCE_IN_PROGRESS, None),
+    ],
+)
+def test_an_error_stops_the_process_only_when_the_client_cannot_recover(
+    code: int, meaning: type[StopError] | None
+) -> None:
+    stop = stop_error(KafkaError(code), SETTINGS, "audio-uploaded")
+    if meaning is None:
+        assert stop is None
+    else:
+        assert type(stop) is meaning
+        assert "broker:9092" in str(stop)
+        assert "audio-uploaded" in str(stop)
+
+
+def test_a_fatal_error_is_fatal_whatever_its_code() -> None:
+    stop = stop_error(KafkaError(KafkaError._TRANSPORT, "gone", fatal=True), SETTINGS)
+    assert isinstance(stop, BrokerFatal)
+
+
+def test_the_users_properties_win() -> None:
+    settings = KafkaSettings(properties={"client.id": "mine", "security.protocol": "SSL"})
+    assert client_properties(settings)["client.id"] == "mine"
+    assert client_properties(settings)["security.protocol"] == "SSL"
+
+
+def test_properties_of_other_clients_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, LOGGER.name):
+        producer = Producer({"bootstrap.servers": "127.0.0.1:9", "session.timeout.ms": 6000}, logger=LOGGER)
+        producer.poll(0)
+    assert "session.timeout.ms" not in caplog.text
