@@ -52,6 +52,9 @@ SMALLEST_GAP = 0.1
 LONGEST_GAP = 3600.0
 """Seconds of silence that a pause in a recording explains; beyond, the time stamp is wrong."""
 
+BROKEN = (FFmpegError, OSError)
+"""What broken media end in; an OSError where they send the reader to a place in the file that cannot be."""
+
 BUFFER = 1 << 16
 """Bytes read from the file at a time."""
 
@@ -175,10 +178,9 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
             metadata_errors="replace",
             io_open=_refuse,
         )
-    except FFmpegError as error:
-        raise NotMedia(f"it starts like {demuxer}, but is damaged or cut off ({error.strerror})") from error
-    except PermissionError as error:
-        raise NotMedia(f"it starts like {demuxer}, but its content is elsewhere ({error})") from error
+    except BROKEN as error:
+        reason = error.strerror or error
+        raise NotMedia(f"it starts like {demuxer}, but is damaged or cut off ({reason})") from error
 
 
 def _refuse(*_: Any) -> NoReturn:
@@ -212,8 +214,8 @@ def _frames(container: InputContainer, stream: AudioStream, demuxer: str, damage
     for packet in _packets(container, stream, demuxer, damage):
         try:
             frames = stream.decode(packet)
-        except FFmpegError as error:
-            damage.refused(str(error.strerror))
+        except BROKEN as error:
+            damage.refused(str(error.strerror or error))
             continue
         yield from (frame for frame in frames if frame.samples and frame.sample_rate)
 
@@ -228,8 +230,8 @@ def _packets(
             if current.size:  # the decoder would take an empty one for the end
                 packet = current
                 yield packet
-    except FFmpegError as error:
-        damage.cut = str(error.strerror)
+    except BROKEN as error:
+        damage.cut = str(error.strerror or error)
     if packet is not None:
         damage.cut = damage.cut or cut_packet(bytes(packet), demuxer)
     yield None

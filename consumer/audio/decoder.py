@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -100,10 +101,9 @@ class Decoder:
         """
         with self._slots:
             outputs = [self._spool.new_path(f".{n}.pcm") for n in range(self._limits.channels if job.split else 1)]
-            worker = self._check_out()
             kept = 0
             try:
-                audio = self._ask(worker, job, outputs)
+                audio = self._run(job, outputs)
                 kept = len(audio.tracks)
                 return audio
             finally:
@@ -128,6 +128,21 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _run(self, job: DecodeJob, outputs: Sequence[Path]) -> DecodedAudio:
+        """Decode in an idle process, else in a new one."""
+        worker = self._check_out()
+        if worker.jobs:
+            # A used process may have died before it took this job, or of what earlier ones left in it.
+            with contextlib.suppress(WorkerGoneError):
+                return self._ask(worker, job, outputs)
+            worker = self._check_out(fresh=True)
+        try:
+            return self._ask(worker, job, outputs)
+        except WorkerGoneError as error:
+            if self._closed:
+                raise StageDied("the decoder was closed") from error
+            raise DecoderCrashed(f"the decoder process died on this recording ({error})") from error
+
     def _ask(self, worker: WorkerProcess, job: DecodeJob, outputs: Sequence[Path]) -> DecodedAudio:
         request = {
             "path": str(job.path),
@@ -143,11 +158,6 @@ class Decoder:
             self._discard(worker)
             limit = self._limits.decode_seconds
             raise DecoderTimedOut(f"not decoded within limits.decode_seconds ({limit} s)") from error
-        except WorkerGoneError as error:
-            self._discard(worker)
-            if self._closed:
-                raise StageDied("the decoder was closed") from error
-            raise DecoderCrashed(f"the decoder process died on this recording ({error})") from error
         except BaseException:
             self._discard(worker)
             raise
@@ -156,10 +166,10 @@ class Decoder:
             return audio
         raise ERRORS.get(str(reply.get("code")), DecoderCrashed)(str(reply.get("message", "no reason given")))
 
-    def _check_out(self) -> WorkerProcess:
+    def _check_out(self, *, fresh: bool = False) -> WorkerProcess:
         """An idle process, else a new one."""
         with self._guard:
-            while self._idle:
+            while self._idle and not fresh:
                 worker = self._idle.pop()
                 if worker.alive and worker.jobs < JOBS_PER_PROCESS:
                     return worker

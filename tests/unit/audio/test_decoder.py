@@ -75,9 +75,9 @@ def recording(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def long_recording(tmp_path: Path) -> Path:
-    """Two hours, which take seconds to decode; sparse on disk."""
+    """An hour, which takes seconds to decode; sparse on disk."""
     path = tmp_path / "long.wav"
-    size = 7200 * 44_100 * 2
+    size = 3600 * 44_100 * 2
     with path.open("wb") as file:
         file.write(wav_header(size, 44_100))
         file.truncate(44 + size)
@@ -245,6 +245,20 @@ def test_a_process_that_is_killed_in_the_middle(
     assert pid not in pids(decoder)
 
 
+def test_a_used_process_that_dies_costs_no_recording(
+    decoder: Decoder, folder: Folder, long_recording: Path, recording: Path
+) -> None:
+    decoder.decode(DecodeJob(recording))
+    before = set(folder.left())
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(decoder.decode, DecodeJob(long_recording))
+        until(lambda: set(folder.left()) != before)
+        (pid,) = pids(decoder)
+        os.kill(pid, signal.SIGKILL)
+        assert future.result(timeout=120).duration_ms == 3_600_000
+    assert pid not in pids(decoder)
+
+
 def test_an_idle_process_that_died_costs_no_recording(decoder: Decoder, recording: Path) -> None:
     decoder.decode(DecodeJob(recording))
     (pid,) = pids(decoder)
@@ -330,6 +344,7 @@ def test_mutated_media_never_break_out(decoder: Decoder, tmp_path: Path) -> None
     kinds = [
         ("wav", "pcm_s16le", 16_000),
         ("wav", "adpcm_ms", 22_050),
+        ("w64", "pcm_s16le", 8_000),
         ("mp3", "libmp3lame", 44_100),
         ("ipod", "aac", 44_100),
         ("adts", "aac", 44_100),
@@ -366,7 +381,7 @@ def test_mutated_media_never_break_out(decoder: Decoder, tmp_path: Path) -> None
                 for track in audio.tracks:
                     track.path.unlink()
             ends[end] = ends.get(end, 0) + 1
-    assert sum(ends.values()) == 330
+    assert sum(ends.values()) == 360
     assert ends["decoded"] > 100
     assert ends["not_media"] > 10
     assert ends.get("decoder_crashed", 0) == 0, ends
