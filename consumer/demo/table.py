@@ -115,7 +115,7 @@ def fold(text: str, cells: int) -> list[str]:
         if index > start and _may_cut(text[index - 1], character):
             place = index
         size = cell_len(character)
-        if width + size > cells and index > start:
+        while width + size > cells and index > start:
             cut = place if place > start else index
             lines.append(text[start:cut].rstrip())
             start = cut

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consumer.demo.assets import SAMPLES
 from consumer.demo.samples import Ending, Sample, errors_in, faults, load_samples
 
 SPOKEN = Sample(Path("a.wav"), "completed", text="今天下午三点开会，请准时。")
@@ -63,3 +64,16 @@ def test_one_wrong_character_is_no_fault_but_counts() -> None:
 
 def test_a_missing_transcript_counts_as_empty() -> None:
     assert errors_in((SPOKEN, SILENT), {}).rate == 1.0
+
+
+def test_the_samples_that_ship_cover_what_users_have() -> None:
+    samples = load_samples()
+    assert len(samples) >= 10
+    assert all(sample.path.stat().st_size for sample in samples)
+    assert len({sample.path.suffix for sample in samples}) >= 6
+    assert {sample.expect for sample in samples} == {"completed", "no_speech", "dead-letter"}
+    for sample in samples:
+        assert bool(sample.text) == (sample.expect == "completed")
+        assert bool(sample.error_class) == (sample.expect == "dead-letter")
+    named = {sample.name for sample in samples} | {"truth.json"}
+    assert {path.name for path in SAMPLES.iterdir()} == named
