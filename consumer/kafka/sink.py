@@ -6,14 +6,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
 from consumer.settings import KafkaSettings
-
-log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Well above brokers' usual limit of 1 MiB, so that the topic's own ``max.message.bytes`` decides, not the client."""
@@ -116,6 +113,5 @@ class Sink:
         )
 
     def _on_error(self, error: KafkaError) -> None:
+        # What passes by itself needs no line here: the client logs it, and holds repeats back.
         self._stop = self._stop or stop_error(error, self._settings)
-        if self._stop is None:
-            log.warning("broker trouble", error=error.str(), code=error.name())

@@ -150,9 +150,8 @@ class Source:
 
     def _on_error(self, error: KafkaError) -> None:
         """Called for what concerns the client as a whole; raising here would be swallowed, so it is kept for `poll`."""
+        # What passes by itself needs no line here: the client logs it, and holds repeats back.
         self._stop = self._stop or stop_error(error, self._settings)
-        if self._stop is None:
-            log.warning("broker trouble", error=error.str(), code=error.name())
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for each in partitions:

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 IDLE_POLL_S = 0.02
 """How long a turn waits for a record when nothing else is to be done: the most a stage's outcome waits for the loop."""
 
+SETTLE_S = 5.0
+"""How long the last commit may take. Without an answer, what it covers is transcribed again, under the same ids."""
+
 TURN_RECORDS = 100
 """Records taken in one turn at most, so that outcomes are not kept waiting while a backlog is read."""
 
@@ -125,7 +128,7 @@ class Service:
         self._send()
         self._take_deliveries()
         if now >= self._next_commit:
-            self._commit(wait=False)
+            self._commit()
             self._next_commit = now + self._settings.kafka.commit_interval_ms / 1000
         load = replace(self._flow.load, records=len(self._tasks))
         self._observer.turned(load)
@@ -232,10 +235,9 @@ class Service:
 
     # --- offsets ----------------------------------------------------------------------------------------------------
 
-    def _commit(self, *, wait: bool) -> None:
+    def _commit(self) -> None:
         self._note_commits()
-        self._source.commit(self._tracker.committable(), wait=wait)
-        self._note_commits()
+        self._source.commit(self._tracker.committable(), wait=False)
 
     def _note_commits(self) -> None:
         confirmed = self._source.confirmed()
@@ -247,9 +249,16 @@ class Service:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_deliveries()
-            self._commit(wait=True)
+            self._commit()
+            # A commit that blocks would wait for a broker that is away until the session is over.
+            deadline = time.monotonic() + SETTLE_S
+            while self._tracker.committable() and time.monotonic() < deadline:
+                self._source.poll(IDLE_POLL_S)  # a record that comes is not taken, so its offset is not committed
+                self._note_commits()
         except StopError as error:
-            log.warning("completed records could not be committed and will be transcribed again", error=str(error))
+            log.warning("the last commit failed", error=str(error))
+        if uncommitted := self._tracker.committable():
+            log.warning("completed records are uncommitted and will be transcribed again", partitions=len(uncommitted))
 
     def _drain(self) -> None:
         """Finish what is in work, as far as the time allows, and commit."""

@@ -173,6 +173,22 @@ def test_a_long_wait_for_the_storage_does_not_cost_the_membership(world: World) 
         assert changes == ["assigned"]
 
 
+def test_the_service_outlives_its_broker_and_can_be_stopped_without_it(
+    demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]
+) -> None:
+    with KafkaServer() as broker, open_world(broker, demo_models, tmp_path, s3) as world:
+        world.upload("a.wav", (SAMPLES / SPOKEN[0]).read_bytes())
+        with world.service(TINGXIE_LIMITS__DRAIN_SECONDS="2") as service:
+            world.transcript("a.wav")
+            broker.stop()
+            broker.start()
+            world.announce("a.wav")
+            world.transcript("a.wav", count=2)
+            broker.process.kill()
+            service.send(signal.SIGTERM)
+            assert service.wait(60) == 0
+
+
 def test_a_transcript_the_topic_refuses_is_a_dead_letter(
     kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]
 ) -> None:
