@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from consumer.commands.terminal import printable
 from consumer.errors import RecordingError
@@ -35,7 +35,7 @@ class Display(Observer):
             redirect_stdout=False,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("transcribing", total=None, visible=False, stages="")
+        self._task: TaskID | None = None
         self._exit = ExitStack()
 
     def __enter__(self) -> Display:  # noqa: PYI034 - typing.Self came with Python 3.11
@@ -52,11 +52,12 @@ class Display(Observer):
         return self._console.status("loading the models") if self._console.is_terminal else ExitStack()
 
     def total(self, recordings: int) -> None:
-        """How many recordings there are."""
-        self._bar.update(self._task, total=recordings, visible=True)
+        """How many recordings there are; the clock starts."""
+        self._task = self._bar.add_task("transcribing", total=recordings, stages="")
 
     def done(self) -> None:
         """One more is over, with a transcript or without."""
+        assert self._task is not None
         self._bar.advance(self._task)
 
     def say(self, message: str) -> None:
@@ -96,4 +97,5 @@ class Display(Observer):
     def _show(self) -> None:
         counts = Counter(self._stages.values())
         stages = " · ".join(f"{stage} {counts[stage]}" for stage in ("fetch", "decode", "engine") if counts[stage])
-        self._bar.update(self._task, stages=stages)
+        if self._task is not None:
+            self._bar.update(self._task, stages=stages)

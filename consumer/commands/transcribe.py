@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from consumer.app import open_flow
-from consumer.commands.inputs import Input, Objects, find_inputs
+from consumer.commands.inputs import S3, Input, Objects, find_inputs
 from consumer.commands.outputs import FolderOutput, Output, OutputError, StreamOutput
 from consumer.commands.progress import Display
 from consumer.demo.assets import demo_engine_settings
@@ -147,9 +147,7 @@ def _in_order(results: Iterator[tuple[int, Result]]) -> Iterator[tuple[int, Resu
 def _deliver(number: int, name: str, result: Result, output: Output, display: Display) -> bool:
     """Write a transcript or say why there is none; false when there is nothing to be read."""
     if isinstance(result, RecordingError):
-        display.say(
-            f"tingxie: {result.code}: {result}" if name in str(result) else f"tingxie: {name}: {result.code}: {result}"
-        )
+        display.say(f"tingxie: {name}: {result.code}: {_reason(name, result)}")
         return False
     for warning in result.warnings:
         display.say(f"tingxie: {name}: {warning}")
@@ -161,3 +159,12 @@ def _deliver(number: int, name: str, result: Result, output: Output, display: Di
         display.say(f"tingxie: {error}")
         return False
     return True
+
+
+def _reason(name: str, error: RecordingError) -> str:
+    """An error's message without the name that it begins with: stages know a file by its absolute path or its key."""
+    reason = str(error)
+    path = name.removeprefix(S3)
+    for known in (f"/{path}", name, path, str(Path(path).absolute())):
+        reason = reason.removeprefix(f"{known}: ")
+    return reason

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.commands.outputs import FolderOutput, OutputError, StreamOutput, output_names
+from consumer.commands.transcribe import _reason
+from consumer.errors import NotMedia
 from consumer.events.transcript import Transcript
 from consumer.transcript.formats import FORMATS, render
 from tests.unit.transcript.speech import span, transcript_of
@@ -83,3 +85,19 @@ def test_no_two_inputs_share_a_file(relatives: list[str]) -> None:
     names = output_names([PurePosixPath(each) for each in relatives])
     assert len({str(name).casefold() for name in names}) == len(relatives)
     assert [name.parent for name in names] == [PurePosixPath(each).parent for each in relatives]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("calls/a.wav", "/calls/a.wav: the reason"),
+        ("calls/a.wav", f"{Path('calls/a.wav').absolute()}: the reason"),
+        ("/calls/a.wav", "//calls/a.wav: the reason"),
+        ("calls", "calls: the reason"),
+        ("s3://audio/a.wav", "audio/a.wav: the reason"),
+        ("s3://audio/a.wav", "s3://audio/a.wav: the reason"),
+        ("a.wav", "the reason"),
+    ],
+)
+def test_reasons_do_not_repeat_the_name(name: str, message: str) -> None:
+    assert _reason(name, NotMedia(message)) == "the reason"
