@@ -6,8 +6,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from consumer.commands.terminal import printable
-from consumer.errors import ObjectForbidden, TingxieError
+from consumer.errors import ObjectForbidden, RetryError, TingxieError
 from consumer.operations.logging import configure_logging
 from consumer.settings import Settings
 
@@ -139,14 +139,22 @@ def _check_storage(settings: Settings, report: Report) -> None:
 
     storage, where = settings.storage, settings.storage.endpoint_url or f"AWS {settings.storage.region}"
 
+    @contextmanager
+    def advised() -> Iterator[None]:
+        try:
+            yield
+        except RetryError as error:
+            raise TingxieError(f"{error}; check storage.endpoint_url, and that this machine reaches it") from error
+
     def bucket(name: str) -> str:
-        with closing(ObjectFetcher(storage, settings.limits, Spool(settings.limits.spool_dir))) as objects:
+        with closing(ObjectFetcher(storage, settings.limits, Spool(settings.limits.spool_dir))) as objects, advised():
             objects.check_bucket(name)
         return f"{name} can be reached at {where}"
 
     def any_bucket() -> str:
         try:
-            names = list_buckets(storage)
+            with advised():
+                names = list_buckets(storage)
         except ObjectForbidden:
             return f"{where} knows the credentials, which may not list buckets; name yours in storage.allowed_buckets"
         return f"{where} answers; buckets: {len(names)}; storage.allowed_buckets is empty, so events may name any"

@@ -119,10 +119,11 @@ def _transcript_text(record: Record) -> Text:
 
 def _dead_letter_text(record: Record) -> Text:
     letter = DeadLetter.from_headers(record.headers)
-    name = letter.recording or f"{letter.topic or record.topic}[{letter.partition}] {letter.offset}"
+    origin = f"{letter.topic}[{letter.partition}] {letter.offset}" if letter.topic else _place(record)
+    name = letter.recording or origin
     text = Text(_object(name), style="not dim bold red")
     text.append(f"  {letter.code or 'unknown'}  ", style="reverse")
-    text.append(printable(f" {letter.message or _place(record)}"), style="not bold")
+    text.append(printable(f" {letter.message or 'its headers tell no reason'}"), style="not bold")
     return text
 
 

@@ -100,6 +100,7 @@ def test_nothing_can_be_reached(tmp_path: Path) -> None:
         "FAIL model",
     ]
     assert "check kafka.bootstrap_servers" in out
+    assert "check storage.endpoint_url" in out
     assert "hush-hush" not in out
 
 

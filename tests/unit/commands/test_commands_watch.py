@@ -83,7 +83,10 @@ def test_what_is_no_transcript_is_named() -> None:
 
 
 def test_a_dead_letter_of_nobody_is_shown_as_far_as_it_goes() -> None:
-    assert "unknown" in shown(record(b"x"), is_dead=True)
+    line = shown(record(b"x"), is_dead=True)
+    assert "topic[3] 42" in line
+    assert "unknown" in line
+    assert "no reason" in line
 
 
 def test_nothing_commands_the_terminal() -> None:
