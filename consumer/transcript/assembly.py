@@ -126,7 +126,8 @@ def _in_bounds(words: Iterable[Word], reached: int, duration_ms: int) -> list[Wo
     for word in words:
         start = min(max(word.start_ms, reached), duration_ms)
         end = min(max(word.end_ms, start), duration_ms)
-        kept.append(replace(word, start_ms=start, end_ms=end))
+        same = (start, end) == (word.start_ms, word.end_ms)
+        kept.append(word if same else replace(word, start_ms=start, end_ms=end))
         reached = start
     return kept
 
