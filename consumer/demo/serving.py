@@ -61,7 +61,7 @@ def demo_settings(*, broker: str, storage: StorageSettings, spool: Path) -> Sett
         storage=storage,
         topics=TOPICS,
         limits=LimitSettings(spool_dir=spool),
-        engine=EngineSettings(**demo_engine_settings()),
+        engine=EngineSettings.model_validate(demo_engine_settings()),
         retry=RetrySettings(),
         telemetry=TelemetrySettings(port=0),
     )

@@ -109,7 +109,9 @@ def test_nothing_is_left_behind(done: subprocess.CompletedProcess[str], temporar
     assert list(temporary.iterdir()) == []
 
 
-def test_what_it_says_to_try_next_works(done: subprocess.CompletedProcess[str], temporary: Path) -> None:
+def test_what_it_says_to_try_next_works(
+    done: subprocess.CompletedProcess[str], temporary: Path, tmp_path: Path
+) -> None:
     suggested = next(line.strip() for line in done.stdout.splitlines() if " transcribe --demo-model " in line)
     sample = next(each for each in SAMPLES if each.expect == "completed")
     tried = subprocess.run(
@@ -118,7 +120,7 @@ def test_what_it_says_to_try_next_works(done: subprocess.CompletedProcess[str], 
         text=True,
         timeout=WAIT_S,
         check=False,
-        env={**environment(temporary), "TINGXIE_STORAGE__ALLOWED_BUCKETS": "[]"},
+        env=environment(tmp_path),
         cwd=temporary,
     )
     assert tried.returncode == 0, tried.stderr

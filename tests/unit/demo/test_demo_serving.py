@@ -12,7 +12,7 @@ from consumer.demo.assets import MODELS, demo_engine_settings
 from consumer.demo.serving import BUCKET, ServiceThread, demo_settings, storage_settings
 from consumer.errors import ModelUnavailable, StageDied, TingxieError
 from consumer.pipeline.observer import Load, Observer
-from consumer.settings import Settings
+from consumer.settings import EngineSettings, Settings
 
 SETTINGS = demo_settings(broker="127.0.0.1:1", storage=storage_settings("http://127.0.0.1:2"), spool=Path("spool"))
 
@@ -108,7 +108,8 @@ def test_settings_of_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_models_that_ship_are_there() -> None:
-    named = {Path(folder) for folder in demo_engine_settings().values()}
+    settings = EngineSettings.model_validate(demo_engine_settings())
+    named = {Path(folder) for folder in (settings.model, settings.vad, settings.punctuation)}
     assert {folder.parent for folder in named} == {MODELS}
     for folder in named:
         assert (folder / "model.pt").is_file()
