@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import jieba
+import jieba  # type: ignore[import-untyped]
 import yaml
 from jieba import posseg
 
@@ -29,7 +29,7 @@ MEASURES = (*"元个次张份件杯本首天年月周家步口", "分钟", "公�
 # Shared between training and held-out grammar sentences by a checksum of their text, one in this many held out.
 HELD_OUT_EVERY = 20
 # How often a word of a hand-written sentence gives way to another, and those that are exchanged among themselves.
-EXCHANGED_SHARE = 0.4
+EXCHANGED_SHARE = 0.3
 PRONOUNS = ("我", "你", "他", "我们", "你们", "他们", "大家")
 # Characters that join the words of a salad, so that they are heard next to anything.
 GLUE = "的的了得是在有不很给对过"
@@ -189,18 +189,18 @@ def short_sentence(rng: random.Random) -> str:
 
 
 SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
-    (grammar_sentence, 18),
-    (template_sentence, 32),
-    (salad, 16),
-    (handwritten_sentence, 10),
-    (varied_sentence, 18),
-    (short_sentence, 6),
+    (grammar_sentence, 12),
+    (template_sentence, 25),
+    (salad, 12),
+    (handwritten_sentence, 22),
+    (varied_sentence, 24),
+    (short_sentence, 5),
 )
 PUNCTUATED_SOURCES: tuple[tuple[Callable[[random.Random], str], int], ...] = (
-    (grammar_sentence, 32),
-    (template_sentence, 25),
-    (handwritten_sentence, 15),
-    (varied_sentence, 28),
+    (grammar_sentence, 30),
+    (template_sentence, 15),
+    (handwritten_sentence, 36),
+    (varied_sentence, 19),
 )
 
 

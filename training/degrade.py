@@ -60,6 +60,21 @@ def hum(length: int, noise: np.random.Generator) -> Samples:
     return np.asarray(total + 0.02 * noise.standard_normal(length), dtype=np.float32)
 
 
+def music(length: int, noise: np.random.Generator) -> Samples:
+    """Notes and chords of plucked or held tones, or single steady ones: nothing that the voice does."""
+    total = np.zeros(length, np.float32)
+    beat = int(noise.uniform(0.15, 0.9) * MODEL_RATE)
+    decay = noise.uniform(0, 6)
+    for start in range(0, length, beat):
+        time = np.arange(min(int(beat * noise.uniform(0.5, 1.0)), length - start)) / MODEL_RATE
+        for _ in range(noise.integers(0, 4)):
+            pitch = 110 * 2 ** (noise.integers(0, 37) / 12)
+            for harmonic in range(1, noise.integers(2, 8)):
+                wave = np.sin(2 * np.pi * pitch * harmonic * time) * np.exp(-decay * time)
+                total[start : start + len(time)] += (noise.uniform(0.2, 1) / harmonic * wave).astype(np.float32)
+    return total
+
+
 def babble(length: int, noise: np.random.Generator, crowd: Sequence[Samples]) -> Samples:
     """Many voices at once, played backwards so that no word is in them."""
     total = np.zeros(length, np.float32)

@@ -91,13 +91,13 @@ def development_recording(seed: int) -> Utterance | None:
 
 
 def non_speech(rng: random.Random) -> Samples:
-    """Digital silence, noise, hum or tones at any level, sometimes with bursts: nothing that anybody says."""
+    """Digital silence, noise, hum or music at any level, sometimes with bursts: nothing that anybody says."""
     noise = np.random.default_rng(rng.getrandbits(32))
     length = round(rng.uniform(2, 8) * MODEL_RATE)
     if rng.random() < 0.2:
         return np.zeros(length, np.float32)
-    samples = degrade.some_noise(length, noise, ())
-    samples = samples / np.abs(samples).max() * 10 ** (rng.uniform(-70, 0) / 20)
+    samples = degrade.music(length, noise) if rng.random() < 0.4 else degrade.some_noise(length, noise, ())
+    samples = samples / max(1e-3, float(np.abs(samples).max())) * 10 ** (rng.uniform(-70, 0) / 20)
     for _ in range(rng.choice([0, 0, 1, 3])):
         start = rng.randrange(length)
         samples[start : start + round(rng.uniform(0.005, 0.3) * MODEL_RATE)] *= rng.choice([0.0, 3.0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,10 +19,12 @@ Transcriber = Callable[[Path, Sequence[Path]], Mapping[Path, str]]
 def with_tingxie(models: Path, recordings: Sequence[Path]) -> dict[Path, str]:
     """The texts that `tingxie transcribe` gives, by recording."""
     chosen = {f"TINGXIE_ENGINE__{name}": str(models / folder) for name, folder in FOLDERS.items()}
-    command = ["tingxie", "transcribe", "--format", "json", *map(str, recordings)]
+    command = [sys.executable, "-m", "consumer", "transcribe", "--format", "json", *map(str, recordings)]
     run = subprocess.run(command, env={**os.environ, **chosen}, stdout=subprocess.PIPE, check=True, text=True)
     transcripts = [json.loads(line) for line in run.stdout.splitlines() if line]
-    return {path: transcript["text"] for path, transcript in zip(recordings, transcripts, strict=True)}
+    texts = {Path(transcript["source"]["key"]): transcript["text"] for transcript in transcripts}
+    # A recording in which no speech was found has no transcript.
+    return {path: texts.get(path, "") for path in recordings}
 
 
 def with_funasr(models: Path, recordings: Sequence[Path]) -> dict[Path, str]:
