@@ -18,7 +18,7 @@ import av
 import numpy as np
 
 from training import degrade, speech
-from training.media import Encoding, add_stream, encode, write_audio
+from training.media import REPEATABLE, Encoding, add_stream, encode, write_audio
 from training.speech import Samples
 from training.vocabulary import foreign_characters
 
@@ -100,7 +100,7 @@ def with_video(samples: Samples, encoding: Encoding) -> bytes:
     """A film: a bar that grows over a blue screen, and the samples as its sound."""
     target = io.BytesIO()
     width, height = VIDEO_SIZE
-    with av.open(target, "w", format=encoding.container) as container:
+    with av.open(target, "w", format=encoding.container, options=REPEATABLE) as container:
         video = container.add_stream("mpeg4", rate=VIDEO_RATE)
         video.width, video.height, video.pix_fmt, video.bit_rate = width, height, "yuv420p", 20_000
         audio = add_stream(container, encoding)

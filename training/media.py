@@ -13,6 +13,9 @@ from av.audio.stream import AudioStream
 
 from training.speech import MODEL_RATE, Samples, resample
 
+# The muxers write neither dates nor random serial numbers, so the same samples give the same bytes.
+REPEATABLE = {"fflags": "+bitexact"}
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -56,7 +59,7 @@ def write_audio(
 def encode(samples: Samples, encoding: Encoding) -> bytes:
     """A whole recording; `samples` have the encoding's rate."""
     target = io.BytesIO()
-    with av.open(target, "w", format=encoding.container) as container:
+    with av.open(target, "w", format=encoding.container, options=REPEATABLE) as container:
         write_audio(container, add_stream(container, encoding), samples, encoding)
     return target.getvalue()
 
