@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from confluent_kafka import KafkaError
@@ -10,9 +11,34 @@ from confluent_kafka import KafkaError
 from consumer.errors import BrokerFatal, BrokerUnavailable, CredentialsRefused, StopError
 from consumer.settings import KafkaSettings
 
+REPEAT_S = 30.0
+"""A client without a broker says so twenty times a second; once in this time is enough."""
+
+
+class _News(logging.Filter):
+    """Lets through what a person has not been told just now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        # One set of properties serves all clients: that each ignores what is meant for another is no news.
+        if "property and will be ignored by this" in message:
+            return False
+        # The same but for "after 3ms" is the same.
+        key, now = _MILLISECONDS.sub("", message), record.created
+        self._told = {known: told for known, told in self._told.items() if now - told < REPEAT_S}
+        if key in self._told:
+            return False
+        self._told[key] = now
+        return True
+
+
+_MILLISECONDS = re.compile(r"\d+ms")
 LOGGER = logging.getLogger("librdkafka")
-# One set of properties serves all clients: that each ignores what is meant for another is no news.
-LOGGER.addFilter(lambda line: "property and will be ignored by this" not in line.getMessage())
+LOGGER.addFilter(_News())
 
 _REFUSED = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's local codes are public, underscore and all

@@ -6,17 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
 from consumer.kafka.admin import describe_cluster
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
 from consumer.kafka.records import Record
-from consumer.kafka.source import _record
+from consumer.kafka.source import record_of
 from consumer.settings import KafkaSettings
-
-log = structlog.get_logger(__name__)
 
 Start = Literal["beginning", "end"] | int
 """Where to begin: with the oldest record, with the next one, or with the first of a time (epoch milliseconds)."""
@@ -81,7 +78,7 @@ class Follower:
             return None
         error = message.error()
         if error is None:
-            return _record(message)
+            return record_of(message)
         if (stop := stop_error(error, self._settings, message.topic())) is not None:
             raise stop
         return None
@@ -109,5 +106,3 @@ class Follower:
 
     def _on_error(self, error: KafkaError) -> None:
         self._stop = self._stop or stop_error(error, self._settings)
-        if self._stop is None:
-            log.warning("broker trouble", error=error.str(), code=error.name())

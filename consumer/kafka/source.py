@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -15,9 +16,12 @@ from consumer.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
+LEAVE_S = 5.0
+"""How long leaving the group may take; with a broker it takes milliseconds."""
+
 
 class AssignmentListener(Protocol):
-    """Told of every change of the assignment while `Source.poll` or `Source.close` runs."""
+    """Told of every change of the assignment while `Source.poll` runs."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """These came in addition to those already assigned."""
@@ -42,6 +46,7 @@ class Source:
         self._stop: StopError | None = None
         self._paused = False
         self._reassigned = False
+        self._leaving = False
         self._confirmed: dict[Partition, int] = {}
         self._consumer = Consumer(
             {
@@ -85,7 +90,7 @@ class Source:
             return None
         error = message.error()
         if error is None:
-            return _record(message)
+            return record_of(message)
         if (stop := stop_error(error, self._settings, self._topic)) is not None:
             raise stop
         log.warning("broker trouble", error=error.str(), code=error.name())
@@ -129,8 +134,16 @@ class Source:
         return confirmed
 
     def close(self) -> None:
-        """Leave the group. Commit first: the revocation that this causes comes too late to."""
-        self._consumer.close()
+        """Leave the group. Commit first: the listener is not told of the revocation that this causes.
+
+        Blocks for `LEAVE_S` at most: without a broker the client may wait for an answer much longer.
+        """
+        self._leaving = True
+        leave = threading.Thread(target=self._consumer.close, name="leave-group", daemon=True)
+        leave.start()
+        leave.join(LEAVE_S)
+        if leave.is_alive():
+            log.warning("left without the broker's answer; the group notices when the session times out")
 
     def _apply_pause(self) -> None:
         assignment = self._consumer.assignment()
@@ -143,10 +156,12 @@ class Source:
         self._listener.assigned(_pairs(partitions))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._listener.revoked(_pairs(partitions))
+        if not self._leaving:
+            self._listener.revoked(_pairs(partitions))
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._listener.lost(_pairs(partitions))
+        if not self._leaving:
+            self._listener.lost(_pairs(partitions))
 
     def _on_error(self, error: KafkaError) -> None:
         """Called for what concerns the client as a whole; raising here would be swallowed, so it is kept for `poll`."""
@@ -175,7 +190,8 @@ def _assignment_strategy(settings: KafkaSettings) -> dict[str, str]:
     return {"partition.assignment.strategy": "cooperative-sticky"}
 
 
-def _record(message: Message) -> Record:
+def record_of(message: Message) -> Record:
+    """A polled message as a value; it must hold a record, not an error."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None

@@ -53,3 +53,11 @@ def test_properties_of_other_clients_are_no_warning(caplog: pytest.LogCaptureFix
         producer = Producer({"bootstrap.servers": "127.0.0.1:9", "session.timeout.ms": 6000}, logger=LOGGER)
         producer.poll(0)
     assert "session.timeout.ms" not in caplog.text
+
+
+def test_what_is_said_again_and_again_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, LOGGER.name):
+        for milliseconds in range(5):
+            LOGGER.error("FAIL connect to broker:9092 failed (after %dms in state CONNECT)", milliseconds)
+        LOGGER.error("FAIL connect to another:9092 failed (after 1ms in state CONNECT)")
+    assert [line.getMessage().split()[3] for line in caplog.records] == ["broker:9092", "another:9092"]
