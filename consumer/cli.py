@@ -99,18 +99,24 @@ def run(ctx: typer.Context, config: Config = None) -> None:
     serve(_settings(ctx, config))
 
 
-@app.command(epilog=_examples("tingxie demo", "tingxie demo --keep ~/recordings"))
+@app.command(epilog=_examples("tingxie demo", "tingxie demo --keep", "tingxie demo --keep ~/recordings"))
 def demo(
-    keep: Annotated[
+    folder: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", file_okay=False, help="Stay up and transcribe every file dropped there."),
+        typer.Argument(metavar="[FOLDER]", file_okay=False, help="What --keep watches; tingxie-drop unless named."),
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Stay up and transcribe every file dropped into the folder.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the service logs.")] = False,
 ) -> None:
     """See it work: an embedded broker, bucket and small model transcribe the recordings that ship with it."""
+    from consumer.demo.assets import DROP_FOLDER
     from consumer.demo.run import run_demo
 
-    raise typer.Exit(run_demo(keep=keep, verbose=verbose))
+    if folder is not None and not keep:
+        raise UsageError(f"{folder}: a folder is watched only with --keep")
+    raise typer.Exit(run_demo(keep=(folder or DROP_FOLDER) if keep else None, verbose=verbose))
 
 
 @app.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -26,8 +27,12 @@ CT_TRANSFORMER = "iic/punc_ct-transformer_cn-en-common-vocab471067-large"
 
 
 def _split(value: object) -> object:
-    """``a,b`` as the tuple it means; anything else is left to pydantic."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    """``a,b`` and ``["a", "b"]`` as the list they mean; what is no text is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class Section(BaseModel):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from consumer.demo.broker import Published
 from consumer.demo.samples import Ending
 from consumer.errors import RecordingError
 from consumer.events.deadletter import DeadLetter
 from consumer.events.parse import parse
 from consumer.events.transcript import Transcript
+from consumer.kafka.records import Record
 from consumer.settings import TopicSettings
 
 
-def ending(record: Published, topics: TopicSettings) -> tuple[str, Ending] | None:
+def ending(record: Record, topics: TopicSettings) -> tuple[str, Ending] | None:
     """The object's key and how it ended; None for a dead letter that is about no object, and for other topics."""
     if record.topic == topics.transcripts:
-        transcript = Transcript.model_validate_json(record.value)
+        transcript = Transcript.model_validate_json(record.value or b"")
         return transcript.source.key, Ending(transcript.status, text=transcript.text)
     if record.topic == topics.dead_letters:
         key = _key(record)
@@ -23,7 +23,7 @@ def ending(record: Published, topics: TopicSettings) -> tuple[str, Ending] | Non
     return None
 
 
-def _key(record: Published) -> str | None:
+def _key(record: Record) -> str | None:
     """Which object a dead letter is about: its value is the upload event itself."""
     try:
         event = parse(record.value, record.headers)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Literal
 
 from consumer.demo.board import Board, News, NewsObserver, Row, Totals
-from consumer.demo.broker import Reader, embedded_broker
+from consumer.demo.broker import embedded_broker
 from consumer.demo.bucket import embedded_storage
 from consumer.demo.drop import DropFolder
 from consumer.demo.endings import ending
@@ -26,6 +26,7 @@ from consumer.demo.summary import next_steps, opening, result, watching
 from consumer.demo.table import totals_line
 from consumer.demo.uploads import UploadThread
 from consumer.errors import UsageError
+from consumer.kafka.follow import Follower
 from consumer.operations.logging import configure_logging
 from consumer.storage.upload import Uploader
 
@@ -87,7 +88,7 @@ class Demo:
     news: SimpleQueue[News]
     service: ServiceThread
     uploads: UploadThread
-    reader: Reader
+    reader: Follower
     address: str
     board: Board = field(default_factory=Board)
     endings: dict[str, Ending] = field(default_factory=dict)
@@ -192,9 +193,10 @@ def _start(screen: Screen, interrupt: Interrupt) -> Iterator[Demo]:
         broker = stack.enter_context(embedded_broker((TOPICS.uploads, TOPICS.transcripts, TOPICS.dead_letters)))
         url = stack.enter_context(embedded_storage())
         spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tingxie-demo-")))
-        reader = stack.enter_context(closing(Reader(broker.address, (TOPICS.transcripts, TOPICS.dead_letters))))
         storage = storage_settings(url)
         settings = demo_settings(broker=broker.address, storage=storage, spool=spool)
+        outgoing = (TOPICS.transcripts, TOPICS.dead_letters)
+        reader = stack.enter_context(closing(Follower(settings.kafka, outgoing, "beginning")))
         service = stack.enter_context(closing(ServiceThread(settings, NewsObserver(news.put, clock))))
         uploads = stack.enter_context(
             closing(

@@ -83,6 +83,13 @@ class Follower:
             raise stop
         return None
 
+    def read(self) -> list[Record]:
+        """Records that arrived since the last call. Never blocks; raises as `poll` does."""
+        records: list[Record] = []
+        while (record := self.poll(0)) is not None:
+            records.append(record)
+        return records
+
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()

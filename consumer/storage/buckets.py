@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from consumer.settings import StorageSettings
-from consumer.storage.objects import _client, _translated
+from consumer.storage.client import open_client, translated
 
 
 def list_buckets(storage: StorageSettings) -> list[str]:
@@ -18,5 +18,5 @@ def list_buckets(storage: StorageSettings) -> list[str]:
         StorageUnavailable: it failed, or cannot be reached.
         StorageTimeout: it did not answer in time.
     """
-    with closing(_client(storage, connections=1)) as client, _translated(storage.endpoint_url or "AWS"):
+    with closing(open_client(storage, connections=1)) as client, translated(storage.endpoint_url or "AWS"):
         return [bucket["Name"] for bucket in client.list_buckets().get("Buckets", [])]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
-import boto3
-from botocore.config import Config
-
-from consumer import __version__
-from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageUnavailable, UsageError
+from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageUnavailable
 from consumer.events.recording import Recording
 from consumer.settings import LimitSettings, StorageSettings
-from consumer.storage.failures import TRANSLATED, translate
+from consumer.storage.client import open_client, translated
 from consumer.storage.spool import Spool
 from consumer.transcript.types import StoredObject
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 CHUNK = 1 << 20
@@ -54,7 +49,7 @@ class ObjectFetcher:
         """
         self._limit = limits.object_bytes
         self._spool = spool
-        self._client = _client(storage, connections=limits.fetch_workers)
+        self._client = open_client(storage, connections=limits.fetch_workers)
 
     def close(self) -> None:
         """Close all connections."""
@@ -80,7 +75,7 @@ class ObjectFetcher:
         """
         name = recording.object_id
         path = self._spool.new_path(".object")
-        with _translated(name):
+        with translated(name):
             response = self._get(recording)
             with closing(response["Body"]) as body:
                 expected = _length(name, response)
@@ -109,7 +104,7 @@ class ObjectFetcher:
         Raises:
             TingxieError: as `fetch` does, about the bucket; raised while iterating.
         """
-        with _translated(f"s3://{bucket}/{prefix}"):
+        with translated(f"s3://{bucket}/{prefix}"):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
                     if not item["Key"].endswith("/"):
@@ -121,7 +116,7 @@ class ObjectFetcher:
         Raises:
             TingxieError: as `fetch` does, about the bucket.
         """
-        with _translated(f"bucket {bucket}"):
+        with translated(f"bucket {bucket}"):
             self._client.head_bucket(Bucket=bucket)
 
     def _get(self, recording: Recording) -> GetObjectOutputTypeDef:
@@ -153,40 +148,3 @@ def _length(name: str, response: GetObjectOutputTypeDef) -> int | None:
 def _chunks(body: StreamingBody) -> Iterator[bytes]:
     while chunk := body.read(CHUNK):
         yield chunk
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (*TRANSLATED, OSError) as error:
-        raise translate(error, name) from error
-
-
-def _client(storage: StorageSettings, connections: int) -> S3Client:
-    if (storage.access_key_id is None) != (storage.secret_access_key is None):
-        raise UsageError("storage.access_key_id and storage.secret_access_key go together: set both, or none of them")
-    secret = storage.secret_access_key
-    try:
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=storage.endpoint_url,
-            region_name=storage.region,
-            aws_access_key_id=storage.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret is not None else None,
-            config=Config(
-                connect_timeout=storage.connect_timeout_s,
-                read_timeout=storage.read_timeout_s,
-                retries={"total_max_attempts": 1, "mode": "standard"},
-                max_pool_connections=connections,
-                s3={"addressing_style": "path" if storage.path_style else "auto"},
-                # Storages other than AWS often know no CRC trailers: neither ask for them nor insist on them.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                user_agent_extra=f"tingxie/{__version__}",
-            ),
-        )
-    except TRANSLATED as error:
-        raise translate(error, "storage") from error
-    except ValueError as error:  # the client's word for an endpoint that is no URL
-        raise UsageError(f"storage.endpoint_url: {error}; give an http(s) URL") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.settings import StorageSettings
-from consumer.storage.objects import _client, _translated
+from consumer.storage.client import open_client, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Uploader:
     """Writes objects through one client. All methods block and may be called from any thread."""
 
     def __init__(self, storage: StorageSettings) -> None:
-        self._client = _client(storage, connections=1)
+        self._client = open_client(storage, connections=1)
 
     def close(self) -> None:
         """Close all connections."""
@@ -38,7 +38,7 @@ class Uploader:
         Raises:
             TingxieError: as `consumer.storage.objects.ObjectFetcher.fetch` does, about the bucket.
         """
-        with _translated(f"bucket {bucket}"):
+        with translated(f"bucket {bucket}"):
             self._client.create_bucket(Bucket=bucket)
 
     def put_object(self, bucket: str, key: str, path: Path) -> Uploaded:
@@ -50,6 +50,6 @@ class Uploader:
         """
         with path.open("rb") as file:
             size = path.stat().st_size
-            with _translated(f"{bucket}/{key}"):
+            with translated(f"{bucket}/{key}"):
                 answer = self._client.put_object(Bucket=bucket, Key=key, Body=file)
         return Uploaded(etag=answer["ETag"].strip('"'), size=size)

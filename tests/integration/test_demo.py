@@ -18,16 +18,18 @@ from pathlib import Path
 
 import pytest
 
-from consumer.demo.broker import Published, Reader
 from consumer.demo.cer import CharacterErrors, compare
 from consumer.demo.endings import ending
 from consumer.demo.samples import Ending, faults, load_samples
-from consumer.settings import TopicSettings
+from consumer.kafka.follow import Follower
+from consumer.kafka.records import Record
+from consumer.settings import KafkaSettings, TopicSettings
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 TOPICS = TopicSettings()
+OUTGOING = (TOPICS.transcripts, TOPICS.dead_letters)
 COMMAND = (sys.executable, "-m", "consumer", "demo")
 SAMPLES = load_samples()
 MOST_ERRORS = 0.01
@@ -192,7 +194,7 @@ def test_dropped_files_are_transcribed_until_interrupted(terminal: Terminal, tmp
     for name in (rf"录音 a\+b/mine{sample.path.suffix} .* ✔ done", r"broken\.wav .* ✘ dead letter"):
         terminal.until(name, start=told.end())
 
-    with closing(Reader(address, (TOPICS.transcripts, TOPICS.dead_letters))) as reader:
+    with closing(Follower(KafkaSettings(bootstrap_servers=address), OUTGOING, "beginning")) as reader:
         endings = read_back(reader, len(SAMPLES) + 2)
     assert faults(SAMPLES, endings) == []
     assert compare(sample.text, endings[f"录音 a+b/mine{sample.path.suffix}"].text).rate < 0.2
@@ -205,11 +207,11 @@ def test_dropped_files_are_transcribed_until_interrupted(terminal: Terminal, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["drop"]
 
 
-def read_back(reader: Reader, count: int) -> dict[str, Ending]:
+def read_back(reader: Follower, count: int) -> dict[str, Ending]:
     """How so many objects ended, as a consumer outside the demo sees it."""
     endings: dict[str, Ending] = {}
     deadline = time.monotonic() + 30
-    records: list[Published] = []
+    records: list[Record] = []
     while len(endings) < count and time.monotonic() < deadline:
         records = reader.read()
         endings.update(filter(None, (ending(record, TOPICS) for record in records)))

@@ -38,12 +38,20 @@ def test_arguments_win_over_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.telemetry.port == 0
 
 
-@pytest.mark.parametrize(("text", "expected"), [("a,b", ("a", "b")), (" a , b ,", ("a", "b")), ("", ())])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a,b", ("a", "b")), (" a , b ,", ("a", "b")), ('["a"]', ("a",)), ("", ())]
+)
 def test_allowed_buckets_are_a_list_with_commas(
     text: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINGXIE_STORAGE__ALLOWED_BUCKETS", text)
     assert load_settings().storage.allowed_buckets == expected
+
+
+def test_a_broken_list_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINGXIE_STORAGE__ALLOWED_BUCKETS", '["a"')
+    with pytest.raises(UsageError, match=r"storage\.allowed_buckets"):
+        load_settings()
 
 
 def test_all_problems_are_reported_together_by_both_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from consumer.demo import run
 from consumer.demo.board import Board, News, Row
-from consumer.demo.broker import Published, Reader
 from consumer.demo.run import Demo, Interrupt, run_demo
 from consumer.demo.samples import Sample
 from consumer.demo.serving import BUCKET, TOPICS, ServiceThread
@@ -18,7 +17,10 @@ from consumer.demo.uploads import UploadThread
 from consumer.errors import NotMedia, StageDied, UsageError
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
+from consumer.kafka.follow import Follower
+from consumer.kafka.records import Record
 from consumer.pipeline.observer import Ended
+from tests.unit.demo.topics import record
 
 GOOD = Sample(Path("good.wav"), "completed", text="你好。")
 BAD = Sample(Path("bad.wav"), "dead-letter", error_class="not_media")
@@ -51,7 +53,7 @@ class World:
 
     def __init__(self, transcribed: Callable[..., Transcript], *, lost: bool = False) -> None:
         self.news: SimpleQueue[News] = SimpleQueue()
-        self.published: list[Published] = []
+        self.published: list[Record] = []
         self.death: Exception | None = None
         self._transcribed = transcribed
         self._lost = lost
@@ -66,12 +68,12 @@ class World:
         if self._lost:
             return
         if isinstance(result, Transcript):
-            self.published.append(Published(TOPICS.transcripts, result.to_bytes(), []))
+            self.published.append(record(TOPICS.transcripts, result.to_bytes()))
         else:
             event = f'{{"bucket": "{BUCKET}", "key": "{key}"}}'.encode()
-            self.published.append(Published(TOPICS.dead_letters, event, [("__dlq.errors.class", b"not_media")]))
+            self.published.append(record(TOPICS.dead_letters, event, [("__dlq.errors.class", b"not_media")]))
 
-    def read(self) -> list[Published]:
+    def read(self) -> list[Record]:
         published, self.published = self.published, []
         return published
 
@@ -88,7 +90,7 @@ def demo_of(world: World, interrupt: Interrupt | None = None) -> tuple[Demo, Scr
         news=world.news,
         service=cast("ServiceThread", world),
         uploads=cast("UploadThread", world),
-        reader=cast("Reader", world),
+        reader=cast("Follower", world),
         address="127.0.0.1:1",
     )
     return demo, screen

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from consumer.demo import uploads
-from consumer.demo.broker import EmbeddedBroker, Reader, embedded_broker
+from consumer.demo.broker import EmbeddedBroker, embedded_broker
 from consumer.demo.bucket import embedded_storage
 from consumer.demo.serving import BUCKET, TOPICS, storage_settings
 from consumer.demo.uploads import UploadThread
@@ -16,6 +16,7 @@ from consumer.errors import StageDied
 from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.storage.upload import Uploader
+from tests.unit.demo.topics import follow
 
 Told = SimpleQueue[tuple[str, str]]
 TIMEOUT_S = 30
@@ -73,7 +74,7 @@ def test_files_are_uploaded_and_told_of(
     assert "No such file" in heard[2][1]
 
     recordings: list[Recording] = []
-    with closing(Reader(broker.address, (TOPICS.uploads,))) as reader:
+    with closing(follow(broker.address, TOPICS.uploads)) as reader:
         while len(recordings) < 2:
             recordings += [each for record in reader.read() for each in parse(record.value, record.headers).recordings]
     assert {(each.bucket, each.key, each.size) for each in recordings} == {
