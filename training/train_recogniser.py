@@ -271,7 +271,7 @@ def main() -> None:
     use_threads(arguments.threads, seed=7)
     material = gather(arguments)
     model = build(material.tokens, arguments.init)
-    schedule = Schedule(model, arguments.minutes, arguments.peak, warm_up_steps=400)
+    schedule = Schedule(model, arguments.minutes, arguments.peak, warm_up_steps=200)
     train(model, material, schedule, arguments.out, arguments.interval)
 
 
