@@ -1,4 +1,4 @@
-"""Punctuation by FunASR's CT-Transformer, window by window.
+"""Punctuation by FunASR's CT-Transformer: window by window, the windows of many texts in one pass.
 
 The algorithm is the one of ``CTTransformer.inference``: 20 tokens are added to a window at a time; what stands before
 the last full stop or question mark in it is settled, the rest is carried into the next window; a window of more than
@@ -151,24 +151,28 @@ class Punctuator:
         tokens = self._split(words)
         return tokens, PunctuatedText(tokens)
 
-    def advance(self, text: PunctuatedText) -> None:
-        """Settle one window of a text: one forward pass of the model."""
+    def advance(self, texts: Sequence[PunctuatedText]) -> None:
+        """Settle one window of each text: one forward pass of the model, and one synchronisation with its device.
+
+        Args:
+            texts: none of them done.
+        """
         import torch  # noqa: PLC0415 - see consumer.engine.load
 
-        window = text.window()
-        if not window:
-            return
-        ids = torch.tensor([self._tokenizer.tokens2ids(window)], device=self._device)
+        ids = [torch.tensor(self._tokenizer.tokens2ids(text.window())) for text in texts]
+        lengths = torch.tensor([len(row) for row in ids])
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
         with torch.inference_mode():
-            scores, _ = self._model.punc_forward(ids, torch.tensor([len(window)], device=self._device))
-            best = scores[0].argmax(dim=-1).tolist()
-        text.settle([self._marks[i] for i in best])
+            scores, _ = self._model.punc_forward(padded.to(self._device), lengths.to(self._device))
+            best = scores.argmax(dim=-1).tolist()
+        for text, row, length in zip(texts, best, lengths.tolist(), strict=True):
+            text.settle([self._marks[i] for i in row[:length]])
 
     def punctuate(self, words: Sequence[str]) -> list[Marked]:
         """Mark a whole text at once."""
         tokens, text = self.begin(words)
         while not text.done:
-            self.advance(text)
+            self.advance([text])
         return apply_marks(words, tokens, text.marks)
 
 

@@ -5,7 +5,8 @@ than a round away from its turn however long the others are:
 
 1. voice activity detection, a minute of audio at a time: new recordings first, then until a batch is full;
 2. one batch of segments, of all recordings together;
-3. some windows of punctuation, for recordings whose segments are all recognised.
+3. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the batch
+   took.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ HEARD_A_ROUND_MS = 240_000
 """Most audio that voice activity detection hears in a round, give or take a block: about two seconds of a CPU core."""
 HEARD_AT_LEAST_MS = 1000
 """What a block counts at least, however short the recording is."""
-WINDOWS_A_ROUND = 32
-"""Most windows of punctuation in a round."""
+WAVE_TOKENS = 8192
+"""Most tokens in a wave of punctuation, padding included."""
 LANGUAGES = ("zh", "en")
 """What the models were trained on."""
 _SAMPLES_PER_MS = SAMPLE_RATE // 1000
@@ -68,6 +69,10 @@ class _InWork:
     def listening(self) -> bool:
         return any(not track.speech.done for track in self.tracks)
 
+    @property
+    def unpunctuated(self) -> list[PunctuatedText]:
+        return [track.text for track in self.tracks if track.text is not None and not track.text.done]
+
 
 class Work:
     """All recordings in work; one thread uses it.
@@ -87,6 +92,7 @@ class Work:
         self._listening: deque[Hashable] = deque()
         self._punctuating: deque[Hashable] = deque()
         self._ended: list[Outcome[Recognition]] = []
+        self._batch_s = 0.0  # how long the last batch took
         self.batch_tags: tuple[Hashable, ...] = ()
         """Recordings that are worked on right now, for an error message."""
 
@@ -159,9 +165,11 @@ class Work:
     # --- recognition ----------------------------------------------------------------------------------------------
 
     def _recognise_batch(self) -> None:
+        began = self._clock()
         batch = self._batcher.take()
         if batch:
             self._recognise(batch)
+        self._batch_s = self._clock() - began
 
     def _recognise(self, batch: list[Segment]) -> None:
         """Recognise a batch; where the device has no room for it, half of it at a time."""
@@ -226,17 +234,32 @@ class Work:
         self._punctuating.append(recording.tag)
 
     def _punctuate(self) -> None:
-        windows = 0
-        while self._punctuating and windows < WINDOWS_A_ROUND:
-            recording = self._recordings[self._punctuating.popleft()]
-            self.batch_tags = (recording.tag,)
-            text = next((track.text for track in recording.tracks if track.text and not track.text.done), None)
-            if text is None or self._models.punctuator is None:
-                self._end(recording, self._recognition(recording))
-                continue
-            self._models.punctuator.advance(text)
-            windows += 1
-            self._punctuating.append(recording.tag)
+        until = self._clock() + self._batch_s
+        self._end_punctuated()
+        while self._punctuating and self._models.punctuator is not None:
+            self._models.punctuator.advance(self._next_wave())
+            self._end_punctuated()
+            if self._clock() >= until:
+                return
+
+    def _next_wave(self) -> list[PunctuatedText]:
+        """The texts to punctuate next, of the recordings that have waited longest."""
+        wave: list[PunctuatedText] = []
+        tags: dict[Hashable, None] = {}
+        width = 0
+        for tag, text in ((tag, text) for tag in self._punctuating for text in self._recordings[tag].unpunctuated):
+            width = max(width, len(text.window()))
+            if wave and (len(wave) + 1) * width > WAVE_TOKENS:
+                break
+            wave.append(text)
+            tags[tag] = None
+        self.batch_tags = tuple(tags)
+        return wave
+
+    def _end_punctuated(self) -> None:
+        for tag in [tag for tag in self._punctuating if not self._recordings[tag].unpunctuated]:
+            recording = self._recordings[tag]
+            self._end(recording, self._recognition(recording))
 
     def _recognition(self, recording: _InWork) -> Recognition:
         spans = [span for track in recording.tracks for span in _spans_of(track)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from consumer.engine.load import Models, load_models
-from consumer.engine.punctuation import Punctuator
+from consumer.engine.punctuation import Punctuator, apply_marks
 from consumer.engine.quiet import quiet_libraries
 from consumer.settings import EngineSettings
 
@@ -46,6 +46,16 @@ def test_text_equals_auto_models(
         assert written(models.punctuator, words) == expected
         marked += sum(char in "，。？、,.?" for char in expected)
     assert marked > 200
+
+
+def test_many_texts_in_lockstep_get_the_marks_they_get_alone(models: Models, demo_models: Path) -> None:
+    assert models.punctuator is not None
+    several = texts(characters(demo_models / "ct-transformer"), 60, 0.1)
+    begun = [models.punctuator.begin(words) for words in several]
+    while waiting := [text for _, text in begun if not text.done]:
+        models.punctuator.advance(waiting)
+    for words, (tokens, text) in zip(several, begun, strict=True):
+        assert apply_marks(words, tokens, text.marks) == models.punctuator.punctuate(words)
 
 
 def test_capitals_in_abbreviations_are_kept(models: Models) -> None:
