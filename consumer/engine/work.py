@@ -247,7 +247,8 @@ class Work:
         wave: list[PunctuatedText] = []
         tags: dict[Hashable, None] = {}
         width = 0
-        for tag, text in ((tag, text) for tag in self._punctuating for text in self._recordings[tag].unpunctuated):
+        waiting = ((tag, text) for tag in self._punctuating for text in self._recordings[tag].unpunctuated)
+        for tag, text in waiting:
             width = max(width, len(text.window()))
             if wave and (len(wave) + 1) * width > WAVE_TOKENS:
                 break
