@@ -1,4 +1,4 @@
-"""Measures the shipped models on held-out recordings: `python -m training.evaluate --work /tmp/evaluation`.
+"""Measures the shipped models on held-out recordings: `python -m training.evaluate --work evaluation`.
 
 The recordings go through the product's own command. A missed target is exit code 1.
 """

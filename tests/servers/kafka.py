@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from typing_extensions import Self
 
 from tests.servers.cache import ServerError, install_once, run_installer
-from tests.servers.process import ServerProcess, free_ports, log_tail
+from tests.servers.process import Server, ServerProcess, free_ports
 
 VERSION = "4.4.0"
 NAME = f"kafka-{VERSION}"
@@ -72,37 +69,24 @@ def install() -> Path:
     return install_once(NAME, build)
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """One broker and controller in one process, on free loopback ports, with its data in a temporary folder.
 
-    Topics are never created by use. `stop` and `start` keep ports and data, as a broker that restarts does.
+    Topics are never created by use.
 
     Args:
         properties: broker properties that replace or extend those a single node needs.
     """
 
     def __init__(self, properties: Mapping[str, str] | None = None) -> None:
+        super().__init__(NAME, "tingxie-kafka-")
         self._properties = dict(properties or {})
-        self._folder = Path(tempfile.mkdtemp(prefix="tingxie-kafka-"))
-        self._log = self._folder / "broker.log"
         self._port = 0
-        self._process: ServerProcess | None = None
         self._admin: AdminClient | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
-
-    @property
-    def process(self) -> ServerProcess:
-        """The running broker, to pause or kill it.
-
-        Raises:
-            RuntimeError: it was not started.
-        """
-        if self._process is None:
-            raise RuntimeError("the broker was not started")
-        return self._process
 
     @property
     def admin(self) -> AdminClient:
@@ -139,32 +123,10 @@ class KafkaServer:
             created.result(REQUEST_S)
         self.process.wait_until(lambda: all(self._has_leaders(name, partitions) for name in names), REQUEST_S)
 
-    def log_tail(self) -> str:
-        return log_tail(self._log)
-
-    def stop(self) -> None:
-        """Shut the broker down in order; its topics stay for the next `start`."""
-        if self._process is not None:
-            self._process.stop()
-
     def close(self) -> None:
         """Stop it for good and remove its data."""
-        self.stop()
-        self._admin = None
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
+        self._admin = None  # or its client would look for the broker for as long as the session lasts
 
     def _configure(self, jars: Path) -> None:
         self._port, controller = free_ports(2)

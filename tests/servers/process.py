@@ -7,9 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
 
 from tests.servers.cache import ServerError
 
@@ -124,3 +129,63 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+class Server(ABC):
+    """A server in a temporary folder; `stop` and `start` keep its port and data, as a server that restarts does.
+
+    Args:
+        name: what error messages call it.
+        prefix: of its folder's name.
+    """
+
+    def __init__(self, name: str, prefix: str) -> None:
+        self.name = name
+        self._folder = Path(tempfile.mkdtemp(prefix=prefix))
+        self._log = self._folder / "server.log"
+        self._process: ServerProcess | None = None
+
+    @property
+    def process(self) -> ServerProcess:
+        """The running server, to pause or kill it.
+
+        Raises:
+            RuntimeError: it was not started.
+        """
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it answers.
+
+        Raises:
+            ServerError: it did not come up; the message ends with its log.
+        """
+
+    def log_tail(self) -> str:
+        return log_tail(self._log)
+
+    def stop(self) -> None:
+        """Shut it down in order; what it holds stays for the next `start`."""
+        if self._process is not None:
+            self._process.stop()
+
+    def close(self) -> None:
+        """Stop it for good and remove its data."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
-
-from typing_extensions import Self
 
 from tests.servers.cache import go_install, install_once
-from tests.servers.process import ServerProcess, free_ports, log_tail
+from tests.servers.process import Server, ServerProcess, free_ports
 
 VERSION = "1.8.0"
 NAME = f"versitygw-{VERSION}"
@@ -32,7 +27,7 @@ def install() -> Path:
     return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "versitygw"
 
 
-class VersityGateway:
+class VersityGateway(Server):
     """A gateway on a free loopback port; what it stores lies in a temporary folder.
 
     Args:
@@ -48,28 +43,15 @@ class VersityGateway:
     def __init__(
         self, kafka: str | None = None, topic: str = "audio-uploaded", events: dict[str, bool] | None = None
     ) -> None:
+        super().__init__(NAME, "tingxie-bucket-")
         self.topic = topic
         self._kafka = kafka
         self.events = {"s3:ObjectCreated:*": True} if events is None else events
-        self._folder = Path(tempfile.mkdtemp(prefix="tingxie-bucket-"))
-        self._log = self._folder / "gateway.log"
         self._port = 0
-        self._process: ServerProcess | None = None
 
     @property
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def process(self) -> ServerProcess:
-        """The running gateway, to pause or kill it.
-
-        Raises:
-            RuntimeError: it was not started.
-        """
-        if self._process is None:
-            raise RuntimeError("the gateway was not started")
-        return self._process
 
     def start(self) -> None:
         """Start the gateway and return when it is healthy; a second start keeps port and objects.
@@ -91,32 +73,6 @@ class VersityGateway:
         credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
         self._process = ServerProcess(NAME, [*command, "posix", str(objects)], self._log, credentials)
         self._process.wait_until(self._healthy, START_S)
-
-    def log_tail(self) -> str:
-        return log_tail(self._log)
-
-    def stop(self) -> None:
-        """Stop it; its objects stay for the next `start`."""
-        if self._process is not None:
-            self._process.stop()
-
-    def close(self) -> None:
-        """Stop it for good and remove its objects."""
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _healthy(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=2.0)
