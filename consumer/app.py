@@ -9,34 +9,43 @@ from contextlib import ExitStack, closing, contextmanager
 
 from consumer.audio.decoder import Decoder
 from consumer.engine.engine import Engine
-from consumer.kafka.sink import Sink
+from consumer.kafka.sink import Sink, record_limit
 from consumer.operations.health import Health, HealthServer
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.budgets import Intake, Limits
-from consumer.pipeline.flow import Flow, Gates
+from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
 from consumer.pipeline.outgoing import Outgoing
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
+from consumer.pipeline.storing import Storing
 from consumer.pipeline.telemetry import HealthObserver, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
+from consumer.pipeline.work import Gates
 from consumer.settings import Settings
 from consumer.storage.files import LocalFetcher
 from consumer.storage.objects import ObjectFetcher
 from consumer.storage.spool import Spool
+from consumer.storage.transcripts import TranscriptStore
 
 CLOSE_TIMEOUT_S = 5.0
 """For threads to notice that they should end; what they worked on is abandoned anyway."""
 
+STORE_WORKERS = 2
+"""Transcripts that are too large for an event are rare, and soon written."""
+
 
 @contextmanager
-def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> Iterator[Flow]:
+def open_flow(
+    settings: Settings, *, observer: Observer, local_files: bool, record_bytes: int | None = None
+) -> Iterator[Flow]:
     """A flow that is not started yet; closed on exit, with its spool and its decoder processes.
 
     Args:
         settings: all of them.
         observer: told what happens to recordings.
         local_files: recordings with an empty bucket name files of this machine. Never for events of others.
+        record_bytes: transcripts whose record is larger are stored, if there is a bucket for them; None stores none.
 
     Raises:
         UsageError: the spool folder cannot be used, or storage settings are wrong.
@@ -48,6 +57,11 @@ def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> I
         objects = stack.enter_context(closing(ObjectFetcher(settings.storage, limits, spool)))
         fetch = LocalFetcher(objects, limits, spool).fetch if local_files else objects.fetch
         decoder = stack.enter_context(closing(Decoder(limits, spool)))
+        storing = None
+        if record_bytes is not None and settings.storage.transcript_bucket:
+            store = stack.enter_context(closing(TranscriptStore(settings.storage, STORE_WORKERS)))
+            stage = ThreadStage("store", store.store, workers=STORE_WORKERS, notify=wake.set)
+            storing = Storing(stage, record_bytes, settings.telemetry.ce_source)
         flow = Flow(
             fetch=ThreadStage("fetch", fetch, workers=limits.fetch_workers, notify=wake.set),
             decode=ThreadStage("decode", decoder.decode, workers=limits.decode_workers, notify=wake.set),
@@ -57,6 +71,7 @@ def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> I
             gates=Gates(bytes=limits.in_flight_bytes, audio_ms=limits.in_flight_audio_seconds * 1000),
             wake=wake,
             observer=observer,
+            storing=storing,
         )
         stack.callback(flow.close, CLOSE_TIMEOUT_S)
         yield flow
@@ -82,8 +97,9 @@ def open_service(settings: Settings, *, observer: Observer | None = None) -> Ite
         if telemetry.port:
             server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
-        flow = stack.enter_context(open_flow(settings, observer=everyone, local_files=False))
-        sink = stack.enter_context(closing(Sink(settings.kafka)))
+        limit = record_limit(settings.kafka, limits.transcript_bytes)
+        flow = stack.enter_context(open_flow(settings, observer=everyone, local_files=False, record_bytes=limit))
+        sink = stack.enter_context(closing(Sink(settings.kafka, limit)))
         yield Service(
             settings=settings,
             flow=flow,

@@ -65,7 +65,8 @@ class RecordingError(TingxieError):
 
     Attributes:
         code: stable snake_case name of the cause.
-        stage: pipeline stage at which it arose: ``event``, ``fetch``, ``decode``, ``engine`` or ``publish``.
+        stage: pipeline stage at which it arose: ``event``, ``fetch``, ``decode``, ``engine``, ``store`` or
+            ``publish``.
         retryable: whether another attempt may succeed.
     """
 
@@ -216,6 +217,30 @@ class DeviceMemoryExhausted(RetryError):
 
     code = "device_memory_exhausted"
     stage = "engine"
+
+
+# --- store ---------------------------------------------------------------------------------------------------------
+
+
+class TranscriptBucketMissing(DeadLetterError):
+    """The transcript is too large for an event, and ``storage.transcript_bucket`` does not exist."""
+
+    code = "transcript_bucket_missing"
+    stage = "store"
+
+
+class TranscriptBucketForbidden(DeadLetterError):
+    """The transcript is too large for an event, and ``storage.transcript_bucket`` may not be written."""
+
+    code = "transcript_bucket_forbidden"
+    stage = "store"
+
+
+class TranscriptNotStored(RetryError):
+    """The storage failed, throttled, or did not answer in time while it was given a transcript."""
+
+    code = "transcript_not_stored"
+    stage = "store"
 
 
 # --- publish -------------------------------------------------------------------------------------------------------

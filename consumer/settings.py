@@ -56,7 +56,7 @@ class KafkaSettings(Section):
 
 
 class StorageSettings(Section):
-    """The object storage recordings are fetched from."""
+    """The object storage recordings are fetched from, and large transcripts are written to."""
 
     endpoint_url: str | None = Field(default=None, description="URL of an S3-compatible storage; AWS when unset")
     region: str = Field(default="us-east-1", description="region requests are signed for")
@@ -65,6 +65,14 @@ class StorageSettings(Section):
     secret_access_key: SecretStr | None = Field(default=None, description="unset: the usual AWS credential chain")
     allowed_buckets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(), description="buckets an event may name, with commas; empty allows all that the credentials can read"
+    )
+    transcript_bucket: str = Field(
+        default="",
+        description="bucket for transcripts too large for an event, see limits.transcript_bytes; "
+        "empty: those are dead-lettered when the topic refuses them",
+    )
+    transcript_prefix: str = Field(
+        default="transcripts/", max_length=900, description="what the keys of those begin with"
     )
     connect_timeout_s: float = Field(default=5.0, gt=0, description="for a connection to be made")
     read_timeout_s: float = Field(default=30.0, gt=0, description="for the next bytes to arrive")
@@ -85,6 +93,12 @@ class LimitSettings(Section):
     audio_seconds: int = Field(default=12 * 3600, gt=0, description="longest recording")
     decode_seconds: int = Field(default=900, gt=0, description="wall time for decoding one recording")
     channels: int = Field(default=16, gt=0, description="most channels in a recording")
+    transcript_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="largest record of a transcript, headers included; a larger one is stored in "
+        "storage.transcript_bucket; unset: message.max.bytes of kafka.properties, else 1,000,000",
+    )
     in_flight_records: int = Field(default=256, gt=0, description="recordings in work at once")
     in_flight_bytes: int = Field(default=8 * 1024**3, gt=0, description="bytes of their objects")
     in_flight_audio_seconds: int = Field(default=24 * 3600, gt=0, description="seconds of their decoded audio")

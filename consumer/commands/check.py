@@ -133,9 +133,11 @@ def _topics(settings: Settings) -> Sequence[str]:
 
 
 def _check_storage(settings: Settings, report: Report) -> None:
-    from consumer.storage.buckets import list_buckets  # noqa: PLC0415 - the client library is slow to import
+    from consumer.kafka.sink import record_limit  # noqa: PLC0415 - the client libraries are slow to import
+    from consumer.storage.buckets import list_buckets  # noqa: PLC0415 - likewise
     from consumer.storage.objects import ObjectFetcher  # noqa: PLC0415 - likewise
     from consumer.storage.spool import Spool  # noqa: PLC0415 - likewise
+    from consumer.storage.transcripts import TranscriptStore  # noqa: PLC0415 - likewise
 
     storage, where = settings.storage, settings.storage.endpoint_url or f"AWS {settings.storage.region}"
 
@@ -159,10 +161,18 @@ def _check_storage(settings: Settings, report: Report) -> None:
             return f"{where} knows the credentials, which may not list buckets; name yours in storage.allowed_buckets"
         return f"{where} answers; buckets: {len(names)}; storage.allowed_buckets is empty, so events may name any"
 
+    def transcript_bucket() -> str:
+        limit = record_limit(settings.kafka, settings.limits.transcript_bytes)
+        with closing(TranscriptStore(storage, connections=1)) as store, advised():
+            store.check_bucket()
+        return f"{storage.transcript_bucket} can be reached at {where}; it takes transcripts above {limit:,} bytes"
+
     for name in storage.allowed_buckets:
         report.finding("bucket", lambda name=name: bucket(name))  # type: ignore[misc]
     if not storage.allowed_buckets:
         report.finding("storage", any_bucket)
+    if storage.transcript_bucket:
+        report.finding("bucket", transcript_bucket)
 
 
 def _spool(settings: Settings) -> str:

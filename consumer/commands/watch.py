@@ -112,6 +112,8 @@ def _transcript_text(record: Record) -> Text:
     text.append(f"  {_clock(transcript.duration_ms):>7}  ", style="not bold cyan")
     if transcript.status == "no_speech":
         text.append("(no speech)", style="not bold italic")
+    elif transcript.transcript_uri is not None and not transcript.text:
+        text.append(printable(f"(too long for an event; see {transcript.transcript_uri})"), style="not bold italic")
     else:
         text.append(printable(transcript.text.replace("\n", " ")), style="not bold")
     return text

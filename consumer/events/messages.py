@@ -172,7 +172,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "transcript": Message(
         "transcript-ready",
-        "A transcript, or the news that nobody spoke",
+        "A transcript, where it is stored, or the news that nobody spoke",
         _reference(TRANSCRIPT),
         _object(
             [*_CE_HEADERS, "ce_subject", "ce_time", "content-type"],
@@ -220,6 +220,7 @@ EXAMPLES: dict[str, Example] = {
     "cloudevents-binary": Example("cloudEventBinary", "cloudevents", enveloped=True),
     "transcript-ready-completed": Example("transcript", enveloped=True),
     "transcript-ready-no-speech": Example("transcript", enveloped=True),
+    "transcript-ready-stored": Example("transcript", enveloped=True),
     "dead-letter": Example("deadLetter", enveloped=True),
 }
 

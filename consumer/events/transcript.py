@@ -95,13 +95,16 @@ class Transcript(Part):
     duration_ms: Milliseconds = Field(description="of the audio")
     speech_ms: Milliseconds = Field(description="of that, speech")
     language: str = Field(description="BCP 47 language tag")
-    text: str = Field(description="all that was said, with punctuation")
+    text: str = Field(
+        description="all that was said, with punctuation; empty, with a warning, when it is too large for an event"
+    )
     confidence: Probability = Field(description="mean probability of all words, 0 to 1; 0 when nobody spoke")
     segments: tuple[Segment, ...] = Field(
         default=(), description="empty when the upload asked for no timestamps, or the transcript is stored elsewhere"
     )
     transcript_uri: str | None = Field(
-        default=None, description="where the whole transcript is stored when it is too large for an event"
+        default=None,
+        description="where the whole transcript is stored when it is too large for an event: s3://bucket/key",
     )
     transcript_size: int | None = Field(default=None, ge=0, description="bytes at transcript_uri")
     transcript_sha256: str | None = Field(
@@ -109,7 +112,7 @@ class Transcript(Part):
     )
     exports: dict[str, str] = Field(default_factory=dict, description="URI of each file that was asked for, by format")
     model: Model
-    timing: Timing
+    timing: Timing = Field(description="of this event's run; all zero in a stored transcript")
     metadata: dict[str, str] = Field(default_factory=dict, description="copied from the upload event")
     warnings: tuple[str, ...] = Field(default=(), description="what was survived or could not be honoured")
 

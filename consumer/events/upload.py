@@ -7,7 +7,9 @@ from typing import Literal
 
 from consumer.events.recording import Recording
 
-SkipReason = Literal["removed", "test_event", "folder_marker", "incomplete_upload", "not_an_upload"]
+SkipReason = Literal[
+    "removed", "test_event", "folder_marker", "incomplete_upload", "not_an_upload", "stored_transcript"
+]
 """Why a well-formed event asks for no transcript; a metric label, so the set is closed."""
 
 Dialect = Literal["s3", "s3-aws", "s3-minio", "s3-versitygw", "s3-ceph", "eventbridge", "oss", "cloudevents", "native"]

@@ -8,12 +8,37 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge
+from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge, UsageError
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
 from consumer.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Well above brokers' usual limit of 1 MiB, so that the topic's own ``max.message.bytes`` decides, not the client."""
+
+RECORD_BYTES = 1_000_000
+"""What every topic takes unless told otherwise: the client's default of ``message.max.bytes``, below brokers' 1 MiB."""
+
+MESSAGE_MAX_BYTES = "message.max.bytes"
+
+
+def record_limit(settings: KafkaSettings, asked: int | None) -> int:
+    """Bytes of the largest record that should be sent.
+
+    Args:
+        settings: whose properties may bound the client.
+        asked: ``limits.transcript_bytes``.
+
+    Raises:
+        UsageError: ``message.max.bytes`` of ``kafka.properties`` is no number.
+    """
+    allowed = settings.properties.get(MESSAGE_MAX_BYTES)
+    if allowed is None:
+        return min(asked or RECORD_BYTES, MAX_MESSAGE_BYTES)
+    try:
+        bound = int(allowed)
+    except ValueError as error:
+        raise UsageError(f"kafka.properties: {MESSAGE_MAX_BYTES} is {allowed!r}; give a number of bytes") from error
+    return min(asked or bound, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +67,13 @@ class Delivery:
 class Sink:
     """An idempotent producer whose delivery reports are collected, not called back."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, limit: int) -> None:
+        """Set up the client; it connects by itself.
+
+        Args:
+            settings: of the broker.
+            limit: bytes of a record that the topics take for sure.
+        """
         self._settings = settings
         self._stop: StopError | None = None
         self._deliveries: list[Delivery] = []
@@ -50,7 +81,9 @@ class Sink:
             {
                 "linger.ms": 5,
                 "compression.type": "lz4",
-                "message.max.bytes": MAX_MESSAGE_BYTES,
+                MESSAGE_MAX_BYTES: MAX_MESSAGE_BYTES,
+                # Topics measure batches: small records together must not be refused where each alone is taken.
+                "batch.size": min(limit, RECORD_BYTES),
                 **client_properties(settings),
                 # At least once stands on these two.
                 "enable.idempotence": True,
@@ -105,8 +138,7 @@ class Sink:
         if error.code() in {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}:
             size = len(record.value or b"")
             return TranscriptTooLarge(
-                f"{key}: topic {record.topic} refused a record of {size} bytes; raise its max.message.bytes "
-                "or ask for timestamps=sentence"
+                f"{key}: topic {record.topic} refused a record of {size} bytes; raise its max.message.bytes"
             )
         return stop_error(error, self._settings, record.topic) or DeliveryFailed(
             f"topic {record.topic} did not take the record {key!r}: {error.str()}"

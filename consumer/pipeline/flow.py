@@ -1,4 +1,4 @@
-"""A recording's way from object to transcript: fetch → decode → engine → assemble, many recordings at once.
+"""A recording's way from object to transcript: fetch → decode → engine → assemble (→ store), many at once.
 
 The flow knows nothing of Kafka: ``tingxie run`` feeds it from a consumer group, ``tingxie transcribe`` from a list of
 files. It owns all state about the recordings in work; stages own none. One thread calls it.
@@ -12,61 +12,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from consumer.audio.decoder import DecodeJob
-from consumer.engine.api import EngineJob
 from consumer.errors import RecordingError, RetryError
 from consumer.events.recording import Recording
+from consumer.events.stored import StoredTranscript
 from consumer.events.transcript import Transcript
 from consumer.pipeline.observer import Ended, Load, Observer
 from consumer.pipeline.retry import RetryPolicy
+from consumer.pipeline.storing import Storing
+from consumer.pipeline.work import ORDER, STORE, EngineStage, Gates, Spooled, Work
 from consumer.stage import Outcome, Stage
 from consumer.transcript.assembly import assemble
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject, Timing
-
-ORDER = ("fetch", "decode", "engine")
-"""Stages in the order a recording passes them; it never travels back."""
-
-
-class EngineStage(Stage[EngineJob, Recognition], Protocol):
-    """The engine also tells which models speak."""
-
-    @property
-    def model(self) -> ModelInfo:
-        """Valid after ``start``."""
-
-
-class Spooled(Protocol):
-    """Where fetched and decoded audio lies while in work."""
-
-    def remove(self, path: Any) -> None:
-        """Delete a file; nothing happens when it is gone already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """How much may lie in the spool before a stage is given more to do."""
-
-    bytes: int
-    audio_ms: int
-
-
-@dataclass(slots=True)
-class _Work:
-    """One recording in work; the loop thread alone reads and writes it."""
-
-    tag: Hashable
-    recording: Recording
-    queued_ms: int
-    admitted_s: float
-    stage: int = 0
-    attempt: int = 1
-    most_attempts: int = 1
-    stored: StoredObject | None = None
-    audio: DecodedAudio | None = None
-    stage_ms: dict[str, int] = field(default_factory=dict)
 
 
 class Flow:
@@ -83,16 +42,18 @@ class Flow:
         gates: Gates,
         wake: threading.Event,
         observer: Observer,
+        storing: Storing | None = None,
     ) -> None:
         self._engine = engine
-        self._stages: tuple[Stage[Any, Any], ...] = (fetch, decode, engine)
+        self._storing = storing
+        self._stages: tuple[Stage[Any, Any], ...] = (fetch, decode, engine, *([storing.stage] if storing else []))
         self._spool = spool
         self._retry = retry
         self._gates = gates
         self._wake = wake
         self._observer = observer
-        self._works: dict[Hashable, _Work] = {}
-        self._waiting: tuple[deque[Hashable], ...] = (deque(), deque(), deque())
+        self._works: dict[Hashable, Work] = {}
+        self._waiting: tuple[deque[Hashable], ...] = tuple(deque() for _ in ORDER)
         self._retries: list[tuple[float, int, Hashable]] = []
         self._sequence = itertools.count()
         self._bytes = 0
@@ -129,9 +90,36 @@ class Flow:
             now: monotonic seconds.
             queued_ms: how long its event waited before.
         """
-        self._works[tag] = _Work(tag=tag, recording=recording, queued_ms=queued_ms, admitted_s=now)
+        self._works[tag] = Work(tag=tag, recording=recording, queued_ms=queued_ms, admitted_s=now)
         self._waiting[0].append(tag)
         self._observer.admitted(tag, recording)
+
+    def store(self, ended: Ended, *, now: float) -> bool:
+        """Take a recording into work again, under its tag, to store its transcript: the broker refused its record.
+
+        Args:
+            ended: how the work on it ended.
+            now: monotonic seconds.
+
+        Returns:
+            False when there is nowhere to store it, or it is stored already.
+        """
+        if self._storing is None or not isinstance(ended.result, Transcript) or ended.result.transcript_uri is not None:
+            return False
+        assert ended.recording is not None
+        self._works[ended.tag] = Work(
+            tag=ended.tag,
+            recording=ended.recording,
+            queued_ms=0,
+            admitted_s=now,
+            stage=STORE,
+            most_attempts=ended.attempts,
+            transcript=ended.result,
+            refused=True,
+            stage_ms=dict(ended.stage_ms),
+        )
+        self._waiting[STORE].append(ended.tag)
+        return True
 
     def drop(self, tags: Iterable[Hashable]) -> None:
         """Forget recordings, for instance of a partition that was revoked; late outcomes are discarded."""
@@ -176,7 +164,7 @@ class Flow:
             if work is None:
                 queue.popleft()
                 continue
-            if not self._stages[index].submit(work.tag, self._job(work)):
+            if not self._stages[index].submit(work.tag, work.job()):
                 return
             queue.popleft()
             self._observer.entered(work.tag, ORDER[index])
@@ -188,14 +176,6 @@ class Flow:
         if ORDER[index] == "decode":
             return self._audio_ms < self._gates.audio_ms
         return True
-
-    def _job(self, work: _Work) -> Recording | DecodeJob | EngineJob:
-        if work.stored is None:
-            return work.recording
-        options = work.recording.options
-        if work.audio is None:
-            return DecodeJob(path=work.stored.path, split=options.channels == "split")
-        return EngineJob(tracks=work.audio.tracks, language=options.language, hotwords=options.hotwords)
 
     def _advance(self, index: int, outcome: Outcome[Any], now: float) -> Ended | None:
         """Apply a stage's outcome; returns the end, if that was it."""
@@ -214,13 +194,19 @@ class Flow:
         elif isinstance(value, DecodedAudio):
             work.audio = value
             self._audio_ms += value.duration_ms
+        elif isinstance(value, Recognition):
+            transcript = self._assemble(work, value, now)
+            self._release(work)
+            if self._storing is None or self._storing.fits(transcript):
+                return self._end(work, transcript)
+            work.transcript = transcript
         else:
-            return self._end(work, self._assemble(work, value, now))
+            return self._end(work, self._stored(work, value))
         work.stage = index + 1
         self._waiting[work.stage].append(work.tag)
         return None
 
-    def _failed(self, work: _Work, error: RecordingError, now: float) -> Ended | None:
+    def _failed(self, work: Work, error: RecordingError, now: float) -> Ended | None:
         if isinstance(error, RetryError):
             delay_ms = self._retry.delay_ms(work.attempt)
             if delay_ms is not None:
@@ -231,7 +217,7 @@ class Flow:
                 return None
         return self._end(work, _named(error, work.recording))
 
-    def _assemble(self, work: _Work, recognition: Recognition, now: float) -> Transcript:
+    def _assemble(self, work: Work, recognition: Recognition, now: float) -> Transcript:
         assert work.stored is not None
         assert work.audio is not None
         timing = Timing(
@@ -243,7 +229,12 @@ class Flow:
         )
         return assemble(work.recording, work.stored, work.audio, recognition, self._engine.model, timing)
 
-    def _end(self, work: _Work, result: Transcript | RecordingError) -> Ended:
+    def _stored(self, work: Work, stored: StoredTranscript) -> Transcript:
+        assert self._storing is not None
+        assert work.transcript is not None
+        return self._storing.event(work.transcript, stored, refused=work.refused)
+
+    def _end(self, work: Work, result: Transcript | RecordingError) -> Ended:
         self._forget(work.tag)
         return Ended(
             tag=work.tag,
@@ -254,13 +245,18 @@ class Flow:
         )
 
     def _forget(self, tag: Hashable) -> None:
-        work = self._works.pop(tag)
+        self._release(self._works.pop(tag))
+
+    def _release(self, work: Work) -> None:
+        """Give back what a recording has in the spool."""
         if work.stored is not None:
             self._bytes -= work.stored.size
             self._discard(work.stored)
+            work.stored = None
         if work.audio is not None:
             self._audio_ms -= work.audio.duration_ms
             self._discard(work.audio)
+            work.audio = None
 
     def _discard(self, value: object) -> None:
         """Remove the spool files of a result that nobody needs any more."""

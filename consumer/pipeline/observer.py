@@ -55,7 +55,7 @@ class Observer:
         """A recording was taken into work."""
 
     def entered(self, tag: Hashable, stage: str) -> None:
-        """A stage (``fetch``, ``decode``, ``engine``) began to own it; ``publish`` when it was handed to the broker."""
+        """A stage (see `consumer.pipeline.work.ORDER`) began to own it; ``publish``: it was handed to the broker."""
 
     def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
         """Try number ``attempt`` of a stage failed; the next comes after ``delay_ms``."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from consumer.errors import RecordingError
+from consumer.errors import RecordingError, TranscriptTooLarge
 from consumer.events.deadletter import dead_letter_headers
 from consumer.events.headers import traceparent
-from consumer.events.transcript import cloud_event_headers
+from consumer.events.transcript import Transcript, cloud_event_headers
 from consumer.kafka.records import Record
 from consumer.kafka.sink import OutgoingRecord
 from consumer.pipeline.observer import Ended
@@ -45,7 +45,7 @@ class Outgoing:
         transcript = ended.result
         return OutgoingRecord(
             topic=self.topics.transcripts,
-            key=f"{transcript.source.bucket}/{transcript.source.key}".encode(),
+            key=transcript.object_id.encode(),
             value=transcript.to_bytes(),
             headers=cloud_event_headers(
                 transcript,
@@ -72,3 +72,19 @@ class Outgoing:
                 timestamp_ms=round(self.clock() * 1000),
             ),
         )
+
+
+def refused(ended: Ended, error: TranscriptTooLarge) -> Ended:
+    """The end of a recording whose transcript the topic refused, with what to do about it.
+
+    Args:
+        ended: how the work on it ended.
+        error: what the topic said.
+    """
+    uri = ended.result.transcript_uri if isinstance(ended.result, Transcript) else None
+    advice = (
+        f"its transcript is stored, but even the event without it is too large: {uri}"
+        if uri is not None
+        else "or set storage.transcript_bucket to store such transcripts, or ask for timestamps=sentence"
+    )
+    return replace(ended, result=TranscriptTooLarge(f"{error}; {advice}"))

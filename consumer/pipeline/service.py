@@ -1,6 +1,6 @@
 """The loop of ``tingxie run``: one thread that owns consumer, producer, offsets, lanes and all state about records.
 
-A record's way: poll → parse → lane → flow (fetch, decode, engine) → outbox → produce → delivery report → offset
+A record's way: poll → parse → lane → flow (fetch, decode, engine, store) → outbox → produce → delivery report → offset
 complete → commit. It goes one way. Whatever ends the process, a record that is not complete is not committed, and is
 read again by whoever owns its partition next.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,17 +17,19 @@ import structlog
 from consumer.errors import BrokerFatal, BrokerUnavailable, RecordingError, StopError, TranscriptTooLarge
 from consumer.events.parse import parse
 from consumer.events.recording import Recording
+from consumer.events.stored import without_documents
 from consumer.events.upload import UploadEvent
 from consumer.kafka.admin import missing_topics
 from consumer.kafka.lanes import Lanes
 from consumer.kafka.offsets import OffsetTracker
 from consumer.kafka.records import Partition, Record, Ticket
-from consumer.kafka.sink import Delivery, OutgoingRecord, Sink
+from consumer.kafka.sink import Sink
 from consumer.kafka.source import Source
 from consumer.pipeline.budgets import Intake
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
-from consumer.pipeline.outgoing import Outgoing
+from consumer.pipeline.outbox import Outbox, Parcel
+from consumer.pipeline.outgoing import Outgoing, refused
 from consumer.settings import Settings
 from consumer.storage.objects import check_allowed
 
@@ -55,14 +56,6 @@ class _Task:
     ended: Ended | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    """A record on its way to the broker."""
-
-    ticket: Ticket
-    is_dead_letter: bool
-
-
 class Service:
     """A member of the consumer group. `run` belongs to one thread; `stop` may be called from any."""
 
@@ -71,7 +64,6 @@ class Service:
     ) -> None:
         self._settings = settings
         self._flow = flow
-        self._sink = sink
         self._source = Source(settings.kafka, settings.topics.uploads, self)
         self._intake = intake
         self._outgoing = outgoing
@@ -79,7 +71,7 @@ class Service:
         self._tracker = OffsetTracker()
         self._lanes: Lanes[Ticket] = Lanes()
         self._tasks: dict[Ticket, _Task] = {}
-        self._outbox: deque[tuple[_Parcel, OutgoingRecord]] = deque()
+        self._outbox = Outbox(sink, observer)
         self._next_commit = 0.0
         self._stop = threading.Event()
 
@@ -125,8 +117,8 @@ class Service:
         ended = self._flow.step(now)
         for each in ended:
             self._finish(each)
-        self._send()
-        self._take_deliveries()
+        self._outbox.send()
+        self._take_reports()
         if now >= self._next_commit:
             self._commit()
             self._next_commit = now + self._settings.kafka.commit_interval_ms / 1000
@@ -151,7 +143,7 @@ class Service:
 
     def _accept(self, record: Record) -> None:
         """Take a record into work."""
-        partition = (record.topic, record.partition)
+        partition, storage = (record.topic, record.partition), self._settings.storage
         try:
             event = parse(record.value, record.headers)
         except RecordingError as error:
@@ -159,6 +151,7 @@ class Service:
             self._tasks[ticket] = _Task(ticket, record, None, several=False)
             self._refuse(ticket, None, error)
             return
+        event = without_documents(event, storage.transcript_bucket, storage.transcript_prefix)
         self._begin(record, event, self._tracker.polled(partition, record.offset, len(event.recordings)))
 
     def _begin(self, record: Record, event: UploadEvent, tickets: list[Ticket]) -> None:
@@ -193,45 +186,39 @@ class Service:
         ticket = ended.tag
         assert isinstance(ticket, Ticket)
         task = self._tasks[ticket]
-        task.ended = ended
-        outgoing = self._outgoing.record(task.record, ended, several=task.several)
-        self._outbox.append((_Parcel(ticket, isinstance(ended.result, RecordingError)), outgoing))
+        self._publish(task, ended)
         if task.recording is not None:
             following = self._lanes.leave(task.recording.object_id, ticket)
             if following is not None:
                 self._admit(following)
 
-    def _send(self) -> None:
-        while self._outbox:
-            parcel, record = self._outbox[0]
-            if not self._sink.produce(parcel, record):
-                return  # the client's queue is full; intake pauses until the outbox is empty again
-            self._outbox.popleft()
-            self._observer.entered(parcel.ticket, "publish")
+    def _take_reports(self) -> None:
+        for parcel, error in self._outbox.reports():
+            task = self._tasks.get(parcel.ticket)
+            if task is None:
+                continue  # its partition was revoked; whoever has it now transcribes it again, under the same id
+            if error is None:
+                del self._tasks[parcel.ticket]
+                self._tracker.complete(parcel.ticket)
+                self._observer.acknowledged(parcel.ticket, dead_letter=parcel.is_dead_letter)
+            elif isinstance(error, TranscriptTooLarge) and not parcel.is_dead_letter:
+                self._refused(task, error)
+            else:
+                raise error if isinstance(error, StopError) else StopError(str(error))
 
-    def _take_deliveries(self) -> None:
-        for delivery in self._sink.deliveries():
-            self._delivered(delivery)
+    def _refused(self, task: _Task, error: TranscriptTooLarge) -> None:
+        """Store a transcript that the topic does not take, or end it as a dead letter."""
+        assert task.ended is not None
+        if self._flow.store(task.ended, now=time.monotonic()):
+            return
+        ended = refused(task.ended, error)
+        self._observer.ended(ended)
+        self._publish(task, ended)
 
-    def _delivered(self, delivery: Delivery) -> None:
-        parcel = delivery.tag
-        assert isinstance(parcel, _Parcel)
-        task = self._tasks.get(parcel.ticket)
-        if task is None:
-            return  # its partition was revoked; whoever has it now transcribes it again, under the same id
-        if delivery.error is None:
-            del self._tasks[parcel.ticket]
-            self._tracker.complete(parcel.ticket)
-            self._observer.acknowledged(parcel.ticket, dead_letter=parcel.is_dead_letter)
-        elif isinstance(delivery.error, TranscriptTooLarge) and not parcel.is_dead_letter:
-            assert task.ended is not None
-            ended = replace(task.ended, result=delivery.error)
-            self._observer.ended(ended)
-            task.ended = ended
-            outgoing = self._outgoing.record(task.record, ended, several=task.several)
-            self._outbox.append((_Parcel(parcel.ticket, is_dead_letter=True), outgoing))
-        else:
-            raise delivery.error if isinstance(delivery.error, StopError) else StopError(str(delivery.error))
+    def _publish(self, task: _Task, ended: Ended) -> None:
+        task.ended = ended
+        outgoing = self._outgoing.record(task.record, ended, several=task.several)
+        self._outbox.put(Parcel(task.ticket, isinstance(ended.result, RecordingError)), outgoing)
 
     # --- offsets ----------------------------------------------------------------------------------------------------
 
@@ -248,7 +235,7 @@ class Service:
     def _settle(self) -> None:
         """Commit what is complete, as the last thing before the end."""
         try:
-            self._take_deliveries()
+            self._take_reports()
             self._commit()
             # A commit that blocks would wait for a broker that is away until the session is over.
             deadline = time.monotonic() + SETTLE_S
@@ -282,7 +269,7 @@ class Service:
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit what is complete, then forget the rest: the next owner reads it again."""
-        self._take_deliveries()
+        self._take_reports()
         committable = self._tracker.committable()
         self._source.commit({each: committable[each] for each in partitions if each in committable}, wait=True)
         self._note_commits()
@@ -301,7 +288,7 @@ class Service:
         tasks = [task for ticket, task in self._tasks.items() if (ticket.topic, ticket.partition) in gone]
         for task in tasks:
             del self._tasks[task.ticket]
-        self._outbox = deque(each for each in self._outbox if each[0].ticket in self._tasks)
+        self._outbox.keep(self._tasks)
         self._flow.drop([task.ticket for task in tasks])
         lanes = [(task.recording.object_id, task.ticket) for task in tasks if task.recording is not None]
         for following in self._lanes.drop(lanes):

@@ -58,6 +58,7 @@ class LogObserver(Observer):
             status=transcript.status,
             audio_ms=transcript.duration_ms,
             latency_ms=transcript.timing.total_ms,
+            **({"transcript_uri": transcript.transcript_uri} if transcript.transcript_uri is not None else {}),
             **{f"{stage}_ms": spent for stage, spent in ended.stage_ms.items()},
         )
 

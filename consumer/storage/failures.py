@@ -25,7 +25,7 @@ MISSING = "does not exist (any more)"
 HINTS: dict[type[TingxieError], str] = {
     CredentialsRefused: "the storage refused the credentials; check storage.access_key_id and "
     "storage.secret_access_key, or the AWS credential chain, and storage.region",
-    ObjectForbidden: "the storage refuses to hand it out with these credentials",
+    ObjectForbidden: "the storage denies it to these credentials",
     ObjectMissing: MISSING,
     EventInvalid: "is no name that a storage can hold",
     StorageUnavailable: "the storage failed to answer",

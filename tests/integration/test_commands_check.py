@@ -114,6 +114,18 @@ def test_wrong_settings_are_a_fault(tmp_path: Path) -> None:
     assert "storage.secret_access_key" in out
 
 
+def test_the_bucket_for_transcripts_is_looked_at(service_environment: dict[str, str], bucket: str) -> None:
+    environment = service_environment | {"TINGXIE_LIMITS__TRANSCRIPT_BYTES": "20000"}
+    code, out, _ = tingxie(environment | {"TINGXIE_STORAGE__TRANSCRIPT_BUCKET": bucket}, "check", "--no-model")
+    assert code == 0
+    assert f"{bucket} can be reached" in out
+    assert "above 20,000 bytes" in out
+    code, out, _ = tingxie(environment | {"TINGXIE_STORAGE__TRANSCRIPT_BUCKET": "not-there"}, "check", "--no-model")
+    assert code == 1
+    assert "FAIL bucket" in marks(out)
+    assert "storage.transcript_bucket" in out
+
+
 def test_without_allowed_buckets_the_storage_is_asked_for_all(service_environment: dict[str, str], bucket: str) -> None:
     assert bucket
     code, out, _ = tingxie(service_environment, "check", "--no-model")

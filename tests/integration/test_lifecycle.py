@@ -196,7 +196,8 @@ def test_a_transcript_the_topic_refuses_is_a_dead_letter(
         world.upload("long.wav", (SAMPLES / SPOKEN[0]).read_bytes())
         seen = world.dead_letter_of("long.wav")
         assert seen.headers["__dlq.errors.class"] == "transcript_too_large"
-        assert "max.message.bytes" in seen.headers["__dlq.errors.message"]
+        for setting in ("max.message.bytes", "storage.transcript_bucket"):
+            assert setting in seen.headers["__dlq.errors.message"]
         world.group.wait_for_no_lag()
         assert service.process.alive()
 

@@ -11,6 +11,7 @@ from consumer.commands.terminal import printable
 from consumer.commands.watch import OBJECT_WIDTH, _clock, _json_line, _object, _terminal_line
 from consumer.errors import NotMedia
 from consumer.events.deadletter import dead_letter_headers
+from consumer.events.stored import StoredTranscript, reference
 from consumer.kafka.records import Headers, Record
 from tests.unit.transcript.speech import span, transcript_of
 
@@ -67,6 +68,16 @@ def test_a_long_transcript_is_one_line_with_an_ellipsis() -> None:
 
 def test_silence_on_a_terminal() -> None:
     assert "(no speech)" in shown(record(transcript_of([]).to_bytes()))
+
+
+def test_a_stored_transcript_is_its_text_or_the_way_there(capsys: pytest.CaptureFixture[str]) -> None:
+    stored = StoredTranscript("s3://kept/ab.json", 9, "a" * 64)
+    assert "你好。" in shown(record(reference(HELLO, stored, text=True).to_bytes()))
+    without = record(reference(HELLO, stored, text=False).to_bytes())
+    assert "(too long for an event; see s3://kept/ab.json)" in shown(without)
+    line = json_line(without, capsys)
+    assert isinstance(line["transcript"], dict)
+    assert line["transcript"]["transcript_uri"] == stored.uri
 
 
 def test_a_dead_letter_is_red_and_has_its_class_and_reason() -> None:

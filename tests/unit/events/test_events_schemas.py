@@ -229,7 +229,7 @@ def test_each_upload_parses_to_what_it_says(name: str) -> None:
     assert event.dialect == EXAMPLES[name].dialect
 
 
-@pytest.mark.parametrize("name", ["transcript-ready-completed", "transcript-ready-no-speech"])
+@pytest.mark.parametrize("name", [name for name, example in EXAMPLES.items() if example.message == "transcript"])
 def test_each_transcript_is_written_back_the_same(name: str) -> None:
     value, headers = record(name)
     transcript = Transcript.model_validate(value)

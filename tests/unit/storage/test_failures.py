@@ -129,9 +129,7 @@ def test_an_answer_without_any_of_the_usual_fields() -> None:
 
 def test_the_message_tells_what_the_storage_said() -> None:
     ours = translate(client_error("AccessDenied", 403), "calls/a.wav")
-    assert (
-        str(ours) == "calls/a.wav: the storage refuses to hand it out with these credentials (403 AccessDenied told to)"
-    )
+    assert str(ours) == "calls/a.wav: the storage denies it to these credentials (403 AccessDenied told to)"
 
 
 def test_a_recording_alone_never_stops_the_service() -> None:
