@@ -288,7 +288,7 @@ options = st.fixed_dictionaries(
         "speed": st.just(2),
     },
 )
-# Patterns of JSON Schema are ECMAScript's. In Python's, which the validator takes, "$" also stands before a last newline.
+# JSON Schema's patterns are ECMAScript's; in Python's, "$" also matches before a last newline.
 bucket_names = st.text(max_size=5).filter(lambda name: not name.endswith("\n"))
 native_events = st.fixed_dictionaries(
     {"bucket": bucket_names | st.integers(), "key": st.text(max_size=5) | st.none()},
