@@ -126,7 +126,7 @@ def test_what_it_says_to_try_next_works(
         cwd=temporary,
     )
     assert tried.returncode == 0, tried.stderr
-    assert compare(sample.text, tried.stdout).rate < 0.2
+    assert compare(sample.text, tried.stdout).rate < 0.1
 
 
 @dataclass
@@ -197,7 +197,7 @@ def test_dropped_files_are_transcribed_until_interrupted(terminal: Terminal, tmp
     with closing(Follower(KafkaSettings(bootstrap_servers=address), OUTGOING, "beginning")) as reader:
         endings = read_back(reader, len(SAMPLES) + 2)
     assert faults(SAMPLES, endings) == []
-    assert compare(sample.text, endings[f"录音 a+b/mine{sample.path.suffix}"].text).rate < 0.2
+    assert compare(sample.text, endings[f"录音 a+b/mine{sample.path.suffix}"].text).rate < 0.1
     assert endings["broken.wav"] == Ending("dead-letter", error_class="not_media")
 
     os.killpg(terminal.process.pid, signal.SIGINT)
