@@ -21,10 +21,9 @@ RECOGNISE = "consumer.engine.recogniser:Recogniser.recognise"
 
 STAGES = {
     "recogniser_forward": ("consumer.engine.recogniser:Recogniser._decode",),
-    "features": ("consumer.engine.features:Features.__call__",),
-    "fsmn": ("funasr.models.fsmn_vad_streaming.encoder:FSMN.forward",),
-    "vad_features": ("funasr.frontends.wav_frontend:WavFrontendOnline.forward",),
-    "vad_state_machine": ("consumer.engine.vad:SpeechStream.advance",),
+    "features": ("consumer.engine.fbank:Fbank.__call__", "consumer.engine.features:Features.__call__"),
+    "fsmn": ("consumer.engine.fsmn:Fsmn.__call__",),
+    "vad_state_machine": ("consumer.engine.endpoint:EndpointDetector.hear", "consumer.engine.endpoint:decibels"),
     "words": ("consumer.engine.recogniser:Recogniser._words",),
     "punctuation": (
         "consumer.engine.punctuation:Punctuator.advance",
