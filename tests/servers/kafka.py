@@ -136,7 +136,13 @@ class KafkaServer(Server):
         settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_log = ["java", "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"]
-        format_log += ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings)]
+        format_log += [
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(settings),
+        ]  # it may begin with a dash
         with self._log.open("ab") as sink:
             done = subprocess.run(format_log, stdout=sink, stderr=sink, timeout=START_S, check=False)
         if done.returncode != 0:
