@@ -23,7 +23,7 @@ from consumer.errors import UsageError
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
-CT_TRANSFORMER = "iic/punc_ct-transformer_cn-en-common-vocab471067-large"
+CT_TRANSFORMER = "iic/punc_ct-transformer_zh-cn-common-vocab272727-pytorch"
 
 
 def _split(value: object) -> object:
