@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     ):
         tracks = {each.name: each.track(Path(folder)) for each in recordings}
         funasr = FunASR(models, "cpu")
-        raw = RawForward(funasr, recordings, options.batch_seconds)
+        raw = RawForward(funasr, funasr.segments(recordings), options.batch_seconds)
         progress(f"loaded; {len(raw.lengths_ms)} segments, {raw.seconds:.0f} s of speech")
         shortest = min(recordings, key=lambda each: each.seconds)
         funasr.generate([shortest])

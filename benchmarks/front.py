@@ -21,7 +21,7 @@ from benchmarks.child import run_child
 from benchmarks.counted import run_counted
 from benchmarks.inside import timed_stages
 from benchmarks.models import ModelFolders
-from benchmarks.options import add_model_options, chosen_models, parser
+from benchmarks.options import add_model_options, chosen_models, engine_environment, parser
 from benchmarks.report import print_result, progress
 from benchmarks.servers import announce, create_topics, running_servers
 from consumer.operations.logging import configure_logging
@@ -67,10 +67,7 @@ def run(options: argparse.Namespace) -> None:
         announce(servers.kafka.bootstrap_servers, topics.uploads, [f"{each.name}.wav" for each in recordings])
         settings = {
             **servers.settings(topics, Path(folder) / "spool"),
-            **{f"TINGXIE_ENGINE__{name.upper()}": value for name, value in models.engine_settings().items()},
-            "TINGXIE_ENGINE__DEVICE": "cpu",
-            "TINGXIE_ENGINE__THREADS": "1",
-            "TINGXIE_ENGINE__BATCH_SECONDS": str(options.batch_seconds),
+            **engine_environment(models, options, threads=1),
         }
         progress(f"{len(recordings)} recordings, {audio_h * 60:.0f} minutes through the service")
         cost = run_child("front", [SERVE, str(len(recordings))], settings, Path(folder) / "front.log")

@@ -12,10 +12,11 @@ import argparse
 import gc
 import tempfile
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.audio import Recording, mixed_set, speech
+from benchmarks.audio import Recording, Samples, mixed_set, speech
 from benchmarks.inside import Batch, watched_batches
 from benchmarks.models import ModelFolders, demo_models
 from benchmarks.options import add_model_options, chosen_models, parser
@@ -24,13 +25,16 @@ from benchmarks.report import print_result, progress
 from benchmarks.rounds import interleave
 from consumer.transcript.types import Recognition, Track, Word
 
+if TYPE_CHECKING:
+    from benchmarks.references import FunASR
+
 Heard = Mapping[Hashable, Recognition]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark."""
-    options = parser("gpu", "The engine on a GPU against bare forward pass and AutoModel.", minutes=120)
-    add_model_options(options, rounds=3, budget_s=150)
+    options = parser("gpu", "The engine on a GPU against bare forward pass and AutoModel.", minutes=60)
+    add_model_options(options, rounds=3, budget_s=120)
     options.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="where the models run")
     options.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16"))
     run(options.parse_args(arguments))
@@ -40,6 +44,8 @@ def run(options: argparse.Namespace) -> None:
     """Measure and report."""
     import torch  # noqa: PLC0415 - slow
 
+    from benchmarks.references import FunASR  # noqa: PLC0415 - likewise
+
     if options.threads:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
@@ -48,10 +54,12 @@ def run(options: argparse.Namespace) -> None:
         progress(f"parity: {agreement}")
         models = chosen_models(options)
         recordings = mixed_set(options.minutes)
-        tracks = {each.name: each.track(folder) for each in recordings}
+        funasr = FunASR(models, "cuda:0" if options.device == "cuda" else "cpu")
+        segments = funasr.segments(recordings)
+        mixed = Mixed(recordings, {each.name: each.track(folder) for each in recordings}, segments)
         by_dtype = {}
         for dtype in options.dtypes:
-            by_dtype[dtype] = compare(models, recordings, tracks, dtype, options)
+            by_dtype[dtype] = compare(models, funasr, mixed, dtype, options)
             progress(f"{dtype}: {by_dtype[dtype]}")
             gc.collect()
     ratios = {f"{name}_{dtype}": ratio for dtype, each in by_dtype.items() for name, ratio in each["ratios"].items()}
@@ -67,35 +75,38 @@ def run(options: argparse.Namespace) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The mixed set, as each contestant takes it."""
+
+    recordings: Sequence[Recording]
+    tracks: Mapping[str, Track]
+    segments: Sequence[Samples]
+
+
 def compare(
-    models: ModelFolders,
-    recordings: Sequence[Recording],
-    tracks: Mapping[str, Track],
-    dtype: str,
-    options: argparse.Namespace,
+    models: ModelFolders, funasr: FunASR, mixed: Mixed, dtype: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """The engine and its references in one dtype. AutoModel runs in float32 always: in bfloat16 it fails."""
     import torch  # noqa: PLC0415 - slow
 
-    from benchmarks.references import FunASR, RawForward, padding_share  # noqa: PLC0415 - likewise
+    from benchmarks.references import RawForward, padding_share  # noqa: PLC0415 - likewise
 
     settings = {"device": options.device, "threads": options.threads, "batch_seconds": options.batch_seconds}
-    audio_s = sum(each.seconds for each in recordings)
-    forget_peak()
+    audio_s = sum(each.seconds for each in mixed.recordings)
+    before_mb = forget_peak()
     with watched_batches() as batches, running_engine(models, dtype=dtype, **settings) as engine:
-        shortest = min(recordings, key=lambda each: each.seconds)
-        engine.transcribe(tracks)  # all shapes once
-        memory = device_memory_mb()
-        funasr = FunASR(models, "cuda:0" if options.device == "cuda" else "cpu")
-        raw = RawForward(funasr, recordings, options.batch_seconds, getattr(torch, dtype))
+        engine.transcribe(mixed.tracks)  # all shapes once
+        memory_mb = peak_memory_mb() - before_mb
+        raw = RawForward(funasr, mixed.segments, options.batch_seconds, getattr(torch, dtype))
         raw.run()
-        funasr.generate([shortest])
+        funasr.generate([min(mixed.recordings, key=lambda each: each.seconds)])
         batches.clear()
         measured = interleave(
             {
-                "engine": lambda: engine.transcribe(tracks),
+                "engine": lambda: engine.transcribe(mixed.tracks),
                 "raw": raw.run,
-                "automodel": lambda: funasr.generate(recordings),
+                "automodel": lambda: funasr.generate(mixed.recordings),
             },
             rounds=options.rounds,
             budget_s=options.budget_s,
@@ -110,7 +121,7 @@ def compare(
             "padding": round(padding_share([each.lengths for each in batches]), 4),
             "busy_ratio": round(busy_ratio(batches, sum(measured.seconds["engine"])), 4),
             "batches": len(batches) // len(measured.seconds["engine"]),
-            "device_memory_mb": memory,
+            "device_memory_mb": memory_mb,
             "speech_s": round(raw.seconds),
         },
     }
@@ -149,25 +160,22 @@ def disagreement(one: Heard, other: Heard) -> dict[str, float]:
     return {"recordings": len(one), "texts_differ": texts, "time_ms": time_ms, "confidence": confidence}
 
 
-def forget_peak() -> None:
-    """Begin anew with the device's peak memory."""
-    import torch  # noqa: PLC0415 - slow
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def device_memory_mb() -> dict[str, int]:
-    """The device's peak memory since `forget_peak`; empty without one."""
+def forget_peak() -> int:
+    """Begin anew with the device's peak memory; megabytes in use now, 0 without a GPU."""
     import torch  # noqa: PLC0415 - slow
 
     if not torch.cuda.is_available():
-        return {}
-    return {
-        "allocated": torch.cuda.max_memory_allocated() >> 20,
-        "reserved": torch.cuda.max_memory_reserved() >> 20,
-    }
+        return 0
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated() >> 20
+
+
+def peak_memory_mb() -> int:
+    """The device's peak memory since `forget_peak`; 0 without a GPU."""
+    import torch  # noqa: PLC0415 - slow
+
+    return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else 0
 
 
 def _words(recognition: Recognition) -> list[Word]:

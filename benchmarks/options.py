@@ -55,3 +55,14 @@ def add_model_options(options: argparse.ArgumentParser, *, rounds: int, budget_s
 def chosen_models(options: argparse.Namespace) -> ModelFolders:
     """The models that the options of `add_model_options` ask for."""
     return demo_models(options.vad) if options.demo_models else full_size_models(options.vad)
+
+
+def engine_environment(models: ModelFolders, options: argparse.Namespace, *, threads: int) -> dict[str, str]:
+    """The engine's settings on the CPU, as environment variables of a service."""
+    settings = {
+        **models.engine_settings(),
+        "device": "cpu",
+        "threads": str(threads),
+        "batch_seconds": str(options.batch_seconds),
+    }
+    return {f"TINGXIE_ENGINE__{name.upper()}": value for name, value in settings.items()}

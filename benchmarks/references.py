@@ -108,18 +108,18 @@ class RawForward:
 
     Args:
         funasr: whose recogniser to run.
-        recordings: whose speech.
+        segments: what to recognise.
         batch_seconds: most audio in a batch, padding included.
         dtype: what encoder and decoder compute in; the predictor computes in float32.
     """
 
     def __init__(
-        self, funasr: FunASR, recordings: Sequence[Recording], batch_seconds: float, dtype: torch.dtype = torch.float32
+        self, funasr: FunASR, segments: Sequence[Samples], batch_seconds: float, dtype: torch.dtype = torch.float32
     ) -> None:
         self._model = funasr.recogniser
         self._device = next(self._model.parameters()).device
         self._dtype = dtype
-        segments = sorted(funasr.segments(recordings), key=len)
+        segments = sorted(segments, key=len)
         self.lengths_ms = [1000 * len(each) // SAMPLE_RATE for each in segments]
         self._batches = [
             self._batch([funasr.features(segments[index]) for index in batch])

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.audio import mixed_set
-from benchmarks.options import add_model_options, chosen_models, parser
+from benchmarks.options import add_model_options, chosen_models, engine_environment, parser
 from benchmarks.report import print_result, progress
 from benchmarks.rounds import interleave
 from benchmarks.servers import announce, create_topics, running_servers
@@ -45,13 +45,11 @@ def run(options: argparse.Namespace) -> None:
             servers.upload(f"{each.name}.wav", each.wav())
         settings = {
             **servers.settings(topics, Path(folder) / "spool"),
-            **{f"TINGXIE_ENGINE__{name.upper()}": value for name, value in models.engine_settings().items()},
-            "TINGXIE_ENGINE__DEVICE": "cpu",
-            "TINGXIE_ENGINE__THREADS": str(options.threads),
-            "TINGXIE_ENGINE__BATCH_SECONDS": str(options.batch_seconds),
+            **engine_environment(models, options, threads=options.threads),
         }
         broker = servers.kafka.bootstrap_servers
-        raw = RawForward(FunASR(models, "cpu"), recordings, options.batch_seconds)
+        funasr = FunASR(models, "cpu")
+        raw = RawForward(funasr, funasr.segments(recordings), options.batch_seconds)
         progress(f"{len(recordings)} recordings, {audio_s:.0f} s, {raw.seconds:.0f} s of speech; starting the service")
         with ServiceProcess(settings, Path(folder)), closing(TopicReader(broker, topics.transcripts)) as transcripts:
 

@@ -61,7 +61,7 @@ def test_what_was_made_is_not_made_again(tmp_path: Path) -> None:
 def test_engine_and_references_hear_as_many_tokens_as_there_are_in_speech(models: ModelFolders, tmp_path: Path) -> None:
     spoken = [Recording(f"{seed}", recording(20, seed)) for seed in range(3)]
     funasr = FunASR(models, "cpu")
-    raw = RawForward(funasr, spoken, batch_seconds=30)
+    raw = RawForward(funasr, funasr.segments(spoken), batch_seconds=30)
     raw.run()
     assert raw.tokens / raw.seconds == pytest.approx(TOKENS_A_SECOND, rel=0.25)
     with running_engine(models, device="cpu", threads=1) as engine:
