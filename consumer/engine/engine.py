@@ -174,7 +174,7 @@ def warm_up(models: Models) -> None:
     seconds = 2
     noise = np.random.default_rng(0).normal(0, 300, seconds * SAMPLE_RATE).astype(np.int16)
     models.detector.detect(noise)
-    models.recogniser.recognise([noise, noise[: SAMPLE_RATE // 2]], [0, 0])
+    models.recogniser.recognise(models.detector.fbank([noise, noise[: SAMPLE_RATE // 2]]), [0, 0])
     if models.punctuator is not None:
         models.punctuator.punctuate(["一"] * 25)
 

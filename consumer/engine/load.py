@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
+from consumer.engine.features import check_frontend
 from consumer.engine.hub import ModelFolder, find_model
 from consumer.engine.punctuation import Punctuator
 from consumer.engine.quiet import quiet_libraries
-from consumer.engine.recogniser import CLASSES, Recogniser
+from consumer.engine.recogniser import CLASSES, FEATURE_FRAMES, Recogniser
 from consumer.engine.vad import VoiceActivityDetector
 from consumer.errors import ModelUnavailable
 from consumer.settings import EngineSettings
@@ -62,15 +63,14 @@ def load_models(settings: EngineSettings) -> Models:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     folder = find_model("engine.model", settings.model, settings.model_revision)
-    asr = _build(folder, device, CLASSES)
+    asr = _build(folder, device, CLASSES, FEATURE_FRAMES)
     _check_predictor(asr)
-    # The detector's state machine reads the scores of single frames: on a GPU each would be a round trip.
-    vad = _build(find_model("engine.vad", settings.vad, settings.vad_revision), "cpu", ("FsmnVADStreaming",))
+    found = find_model("engine.vad", settings.vad, settings.vad_revision)
+    vad = _build(found, device, ("FsmnVADStreaming",), 1)
     punc = None
     if settings.punctuation:
         found = find_model("engine.punctuation", settings.punctuation, settings.punctuation_revision)
         punc = _build(found, device, ("CTTransformer",))
-    _mute_prints()
     return Models(
         info=ModelInfo(
             name=folder.name,
@@ -80,7 +80,7 @@ def load_models(settings: EngineSettings) -> Models:
             dtype=str(dtype).removeprefix("torch."),
             device=device,
         ),
-        detector=VoiceActivityDetector(vad.model, vad.frontend),
+        detector=VoiceActivityDetector(vad.model, vad.frontend, device),
         recogniser=Recogniser(asr.model, asr.tokenizer, asr.frontend, device, dtype),
         punctuator=None if punc is None else Punctuator(punc.model, punc.tokenizer, device),
     )
@@ -107,11 +107,13 @@ def choose_dtype(wanted: str, device: str) -> torch.dtype:
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def _build(folder: ModelFolder, device: str, classes: tuple[str, ...]) -> _Built:
-    """Build a FunASR model from its folder and load its weights."""
+def _build(folder: ModelFolder, device: str, classes: tuple[str, ...], lfr_n: int = 0) -> _Built:
+    """Build a FunASR model from its folder and load its weights; ``lfr_n`` is 0 for one that does not hear."""
     try:
         with quiet_libraries():
             built = _build_quietly(folder, classes)
+        if lfr_n:
+            check_frontend(folder, built.frontend, lfr_n)
         _load_weights(folder, built.model)
         built.model.to(device).eval().requires_grad_(False)
         return built
@@ -144,10 +146,7 @@ def _build_quietly(folder: ModelFolder, classes: tuple[str, ...]) -> _Built:
         "disable_update": True,
     }
     model, built = AutoModel.build_model(**config)
-    frontend = built.get("frontend")
-    if frontend is not None:
-        frontend.dither = 0.0  # a folder may ask for noise, but the same upload must give the same transcript
-    return _Built(folder, model, built.get("tokenizer"), frontend)
+    return _Built(folder, model, built.get("tokenizer"), built.get("frontend"))
 
 
 def _load_weights(folder: ModelFolder, model: torch.nn.Module) -> None:
@@ -173,14 +172,3 @@ def _check_predictor(asr: _Built) -> None:
             f"engine.model: {asr.folder.path} has a predictor with upsample_type {kind!r}, "
             "but only cnn and cnn_blstm can be used here."
         )
-
-
-def _mute_prints() -> None:
-    """FunASR's state machine prints remarks to standard output; give its module a print of its own."""
-    import funasr.models.fsmn_vad_streaming.model as vad_module  # noqa: PLC0415 - slow import
-
-    vad_module.print = _no_print
-
-
-def _no_print(*args: object, **kwargs: object) -> None:
-    """Takes what ``print`` takes, and prints nothing."""

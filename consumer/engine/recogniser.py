@@ -16,12 +16,16 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from consumer.engine.cif import Fired, integrate_and_fire
-from consumer.engine.features import Features, Samples
+from consumer.engine.features import Features
+from consumer.engine.samples import FRAME_MS as MEL_FRAME_MS
 from consumer.engine.timestamps import LONGEST_COARSE_FRAMES, LONGEST_FRAMES, integrate, token_times
+from consumer.engine.vad import CUT_FRAMES
 from consumer.engine.words import group_tokens
-from consumer.transcript.types import SAMPLE_RATE, Word
+from consumer.transcript.types import Word
 
-FRAME_MS = 60
+FEATURE_FRAMES = 6
+"""Mel frames from one feature to the next (``lfr_n``)."""
+FRAME_MS = FEATURE_FRAMES * MEL_FRAME_MS
 """An encoder frame."""
 CLASSES = ("Paraformer", "BiCifParaformer", "SeacoParaformer")
 """FunASR's model classes this recogniser can run."""
@@ -57,34 +61,35 @@ class Recogniser:
     """
 
     def __init__(self, model: Any, tokenizer: Any, frontend: Any, device: str, dtype: torch.dtype) -> None:
-        self.features = Features(frontend)
         self._model = model
         self._predictor = model.predictor
         self._tokenizer = tokenizer
         self._device = torch.device(device)
+        self.features = Features(frontend, self._device)
         self._dtype = dtype
         self._no_words = {model.blank_id, model.sos, model.eos}
 
-    def recognise(self, segments: Sequence[Samples], starts_ms: Sequence[int]) -> list[tuple[Word, ...]]:
+    def recognise(self, segments: Sequence[torch.Tensor], starts_ms: Sequence[int]) -> list[tuple[Word, ...]]:
         """The words of each segment; none where nothing was heard.
 
         Args:
-            segments: samples of each; one batch, as wide as the longest.
+            segments: mel frames of each, [frames, 80], at least one, where the model is; one batch, as wide as the
+                longest.
             starts_ms: where each begins in its recording; word times count from there.
 
         Raises:
             torch.OutOfMemoryError: the device has no room for the batch; nothing was changed.
         """
         with torch.inference_mode():
-            decoded = self._decode([self.features(samples) for samples in segments])
+            decoded = self._decode(self.features.whole(segments))
         return [
-            self._words(one, start_ms, 1000 * len(samples) // SAMPLE_RATE)
-            for one, samples, start_ms in zip(decoded, segments, starts_ms, strict=True)
+            self._words(one, start_ms, (len(mel) + CUT_FRAMES) * MEL_FRAME_MS)
+            for one, mel, start_ms in zip(decoded, segments, starts_ms, strict=True)
         ]
 
     def _decode(self, features: list[torch.Tensor]) -> list[Decoded]:
         lengths = torch.tensor([len(frames) for frames in features], device=self._device)
-        speech = pad_sequence(features, batch_first=True).to(self._device)
+        speech = pad_sequence(features, batch_first=True)
         with self._autocast():
             encoded, lengths = self._model.encode(speech, lengths)
         # What the encoder leaves in the padding would leak into the predictor and into the last token.

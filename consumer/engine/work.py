@@ -3,7 +3,8 @@
 Work goes in rounds, and every part of a round is bounded, so that a recording that comes in meanwhile is never more
 than a round away from its turn however long the others are:
 
-1. voice activity detection, a minute of audio at a time: new recordings first, then until a batch is full;
+1. voice activity detection, a minute of each of several recordings at a time: new ones first, then until a batch is
+   full;
 2. one batch of segments, of all recordings together;
 3. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the batch
    took.
@@ -14,64 +15,31 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from consumer.engine.api import EngineJob
 from consumer.engine.batcher import Batcher, Segment
+from consumer.engine.in_work import RecordingInWork, TrackInWork
+from consumer.engine.samples import read_track
 from consumer.errors import DeviceMemoryExhausted, RecordingError
 from consumer.stage import Outcome
-from consumer.transcript.types import SAMPLE_RATE, Recognition, Span, Track, Word
+from consumer.transcript.types import Recognition
 
 if TYPE_CHECKING:
-    from consumer.engine.features import Samples
     from consumer.engine.load import Models
     from consumer.engine.punctuation import PunctuatedText
-    from consumer.engine.vad import SpeechStream
+    from consumer.engine.vad import Speech
 
 HEARD_A_ROUND_MS = 240_000
-"""Most audio that voice activity detection hears in a round, give or take a block: about two seconds of a CPU core."""
+"""Most audio that voice activity detection hears in a round, give or take a block: 0.4 seconds of a CPU core."""
 HEARD_AT_LEAST_MS = 1000
 """What a block counts at least, however short the recording is."""
+WAITING_MS = 1_800_000
+"""With so much speech waiting, 58 MB of features, new recordings wait too: it would not be recognised sooner."""
 WAVE_TOKENS = 8192
 """Most tokens in a wave of punctuation, padding included."""
 LANGUAGES = ("zh", "en")
 """What the models were trained on."""
-_SAMPLES_PER_MS = SAMPLE_RATE // 1000
-
-
-@dataclass(slots=True)
-class _TrackInWork:
-    channel: int
-    samples: Samples
-    speech: SpeechStream
-    spans: list[tuple[int, int]] = field(default_factory=list)
-    words: dict[int, tuple[Word, ...]] = field(default_factory=dict)
-    tokens: list[str] = field(default_factory=list)
-    text: PunctuatedText | None = None
-
-    def all_words(self) -> list[Word]:
-        return [word for index in range(len(self.spans)) for word in self.words[index]]
-
-
-@dataclass(slots=True)
-class _InWork:
-    tag: Hashable
-    job: EngineJob
-    began: float
-    tracks: list[_TrackInWork]
-    waiting_segments: int = 0
-
-    @property
-    def listening(self) -> bool:
-        return any(not track.speech.done for track in self.tracks)
-
-    @property
-    def unpunctuated(self) -> list[PunctuatedText]:
-        return [track.text for track in self.tracks if track.text is not None and not track.text.done]
 
 
 class Work:
@@ -87,7 +55,7 @@ class Work:
         self._models = models
         self._clock = clock
         self._batcher = Batcher(int(batch_seconds * 1000))
-        self._recordings: dict[Hashable, _InWork] = {}
+        self._recordings: dict[Hashable, RecordingInWork] = {}
         self._new: deque[Hashable] = deque()  # not a block heard yet
         self._listening: deque[Hashable] = deque()
         self._punctuating: deque[Hashable] = deque()
@@ -103,11 +71,8 @@ class Work:
     def begin(self, tag: Hashable, job: EngineJob) -> None:
         """Take a recording up."""
         self.batch_tags = (tag,)
-        tracks = []
-        for track in job.tracks:
-            samples = read_track(track)
-            tracks.append(_TrackInWork(track.channel, samples, self._models.detector.open(samples)))
-        self._recordings[tag] = _InWork(tag, job, self._clock(), tracks)
+        tracks = [TrackInWork(track.channel, self._models.detector.open(read_track(track))) for track in job.tracks]
+        self._recordings[tag] = RecordingInWork(tag, job, self._clock(), tracks)
         self._new.append(tag)
 
     def drop(self, tag: Hashable) -> bool:
@@ -133,34 +98,59 @@ class Work:
     def _listen(self) -> None:
         heard_ms = 0
         while heard_ms < HEARD_A_ROUND_MS:
-            if self._new:
+            due = self._due(HEARD_A_ROUND_MS - heard_ms)
+            if not due:
+                return
+            heard_ms += sum(map(_counted_ms, due))
+            self._hear(due)
+
+    def _due(self, room_ms: int) -> list[RecordingInWork]:
+        """Take the recordings to hear next out of their lines: new ones, and as many others as may fill a batch."""
+        due: list[RecordingInWork] = []
+        planned_ms = 0
+        while planned_ms < room_ms:
+            waiting_ms = self._batcher.waiting_ms + planned_ms
+            if self._new and waiting_ms < max(WAITING_MS, self._batcher.limit_ms):
                 tag = self._new.popleft()
-            elif self._listening and self._batcher.waiting_ms < self._batcher.limit_ms:
+            elif self._listening and waiting_ms < self._batcher.limit_ms:
                 tag = self._listening.popleft()
             else:
-                return
-            heard_ms += max(self._listen_to(self._recordings[tag]), HEARD_AT_LEAST_MS)
+                break
+            due.append(self._recordings[tag])
+            planned_ms += _counted_ms(due[-1])
+        return due
 
-    def _listen_to(self, recording: _InWork) -> int:
-        """Hear the next block of a recording; how much that was, in milliseconds."""
-        heard_ms = 0
-        self.batch_tags = (recording.tag,)
-        at, track = next(((at, track) for at, track in enumerate(recording.tracks) if not track.speech.done), (0, None))
-        if track is not None:
-            first = len(track.spans)
-            heard_ms = track.speech.next_ms
-            track.spans += track.speech.advance()
-            found = [
-                Segment(end - start, recording.tag, at, first + index)
-                for index, (start, end) in enumerate(track.spans[first:])
-            ]
-            recording.waiting_segments += len(found)
-            self._batcher.add(found)
-        if recording.listening:
-            self._listening.append(recording.tag)
-        else:
-            self._maybe_complete(recording)
-        return heard_ms
+    def _hear(self, due: list[RecordingInWork]) -> None:
+        """Hear the next block of each of some recordings."""
+        import torch  # noqa: PLC0415 - loaded by now, see consumer.engine.load
+
+        self.batch_tags = tuple(recording.tag for recording in due)
+        heard = [(recording, at) for recording in due if (at := recording.unheard) is not None]
+        try:
+            found = self._models.detector.advance([recording.tracks[at].speech for recording, at in heard])
+        except torch.OutOfMemoryError as cause:
+            error = DeviceMemoryExhausted(
+                f"The device has no memory to find speech in {len(heard)} recordings ({_reason(cause)}). "
+                "Use a device with more memory, or end what else runs on it."
+            )
+            for recording in due:
+                self._end(recording, error)
+            return
+        for (recording, at), speech in zip(heard, found, strict=True):
+            self._take_in(recording, at, speech)
+        for recording in due:
+            if recording.unheard is None:
+                self._maybe_complete(recording)
+            else:
+                self._listening.append(recording.tag)
+
+    def _take_in(self, recording: RecordingInWork, at: int, speech: list[Speech]) -> None:
+        """Let what was heard on a track wait for the recogniser."""
+        track = recording.tracks[at]
+        self._batcher.add(
+            Segment(span.end_ms - span.start_ms, recording.tag, at, track.take_in(span)) for span in speech
+        )
+        recording.waiting_segments += len(speech)
 
     # --- recognition ----------------------------------------------------------------------------------------------
 
@@ -179,23 +169,21 @@ class Work:
         if not batch:
             return
         self.batch_tags = tuple(dict.fromkeys(segment.recording for segment in batch))
-        spans = [self._track_of(segment).spans[segment.index] for segment in batch]
         try:
             heard = self._models.recogniser.recognise(
-                [
-                    self._track_of(segment).samples[start * _SAMPLES_PER_MS : end * _SAMPLES_PER_MS]
-                    for segment, (start, end) in zip(batch, spans, strict=True)
-                ],
-                [start for start, _ in spans],
+                [self._track_of(segment).mels[segment.index] for segment in batch],
+                [self._track_of(segment).found[segment.index][0] for segment in batch],
             )
         except torch.OutOfMemoryError as cause:
             heard = None
-            reason = str(cause).splitlines()[0] if str(cause) else "no further reason given"
+            reason = _reason(cause)
         if heard is None:  # outside of the handler, whose traceback would keep the batch's memory
             self._recover(batch, reason)
             return
         for segment, words in zip(batch, heard, strict=True):
-            self._track_of(segment).words[segment.index] = words
+            track = self._track_of(segment)
+            track.words[segment.index] = words
+            del track.mels[segment.index]
             recording = self._recordings[segment.recording]
             recording.waiting_segments -= 1
             self._maybe_complete(recording)
@@ -216,14 +204,14 @@ class Work:
         self._recognise(batch[:half])
         self._recognise(batch[half:])
 
-    def _track_of(self, segment: Segment) -> _TrackInWork:
+    def _track_of(self, segment: Segment) -> TrackInWork:
         return self._recordings[segment.recording].tracks[segment.track]
 
     # --- punctuation and the end ----------------------------------------------------------------------------------
 
-    def _maybe_complete(self, recording: _InWork) -> None:
+    def _maybe_complete(self, recording: RecordingInWork) -> None:
         """Go on to punctuation when every segment of every track was recognised."""
-        if recording.listening or recording.waiting_segments:
+        if recording.unheard is not None or recording.waiting_segments:
             return
         self._batcher.discard(recording.tag)
         punctuator = self._models.punctuator
@@ -262,8 +250,8 @@ class Work:
             recording = self._recordings[tag]
             self._end(recording, self._recognition(recording))
 
-    def _recognition(self, recording: _InWork) -> Recognition:
-        spans = [span for track in recording.tracks for span in _spans_of(track)]
+    def _recognition(self, recording: RecordingInWork) -> Recognition:
+        spans = [span for track in recording.tracks for span in track.spans()]
         return Recognition(tuple(spans), tuple(self._warnings(recording.job)))
 
     def _warnings(self, job: EngineJob) -> list[str]:
@@ -275,31 +263,15 @@ class Work:
             warnings.append(f"language {job.language!r} was not used: the models know {' and '.join(LANGUAGES)} only.")
         return warnings
 
-    def _end(self, recording: _InWork, value: Recognition | RecordingError) -> None:
+    def _end(self, recording: RecordingInWork, value: Recognition | RecordingError) -> None:
         elapsed_ms = int(1000 * (self._clock() - recording.began))
         self.drop(recording.tag)
         self._ended.append(Outcome(recording.tag, value, elapsed_ms))
 
 
-def _spans_of(track: _TrackInWork) -> list[Span]:
-    """A track's spans in which a word was heard, with the punctuation of its whole text."""
-    words = track.all_words()
-    if track.text is not None:
-        from consumer.engine.punctuation import apply_marks  # noqa: PLC0415 - loaded by now
-
-        marked = apply_marks([word.text for word in words], track.tokens, track.text.marks)
-        words = [replace(word, text=to.text, mark=to.mark) for word, to in zip(words, marked, strict=True)]
-    spans, used = [], 0
-    for index, (start, end) in enumerate(track.spans):
-        count = len(track.words[index])
-        if count:
-            spans.append(Span(track.channel, start, end, tuple(words[used : used + count])))
-        used += count
-    return spans
+def _counted_ms(recording: RecordingInWork) -> int:
+    return max(recording.next_ms, HEARD_AT_LEAST_MS)
 
 
-def read_track(track: Track) -> Samples:
-    """A track's samples, memory-mapped: only what is worked on is ever in memory."""
-    if track.samples == 0:
-        return np.empty(0, dtype="<i2")
-    return np.memmap(Path(track.path), dtype="<i2", mode="r", shape=(track.samples,))
+def _reason(cause: BaseException) -> str:
+    return str(cause).splitlines()[0] if str(cause) else "no further reason given"

@@ -15,9 +15,9 @@ import yaml
 
 from consumer.demo.assets import SAMPLES
 from consumer.demo.samples import load_samples
-from consumer.engine.features import Samples
 from consumer.engine.load import Models, load_models
 from consumer.engine.quiet import quiet_libraries
+from consumer.engine.samples import FRAME_SHIFT, Samples
 from consumer.settings import EngineSettings
 from consumer.transcript.types import SAMPLE_RATE, Track
 
@@ -88,15 +88,15 @@ def recordings() -> dict[str, Samples]:
 
 @pytest.fixture(scope="session")
 def segments(recordings: dict[str, Samples]) -> list[Samples]:
-    """Stretches of speech of many lengths, 0.3 s to 10 s."""
+    """Stretches of speech of many lengths, 0.3 s to 10 s, in whole frames as the detector cuts them."""
     random = np.random.default_rng(0)
     cut: list[Samples] = []
     for samples in recordings.values():
         at = 0
         while at < len(samples) and len(cut) < 60:
-            length = int(random.uniform(0.3, 10) * SAMPLE_RATE)
+            length = min(int(random.uniform(0.3, 10) * SAMPLE_RATE), len(samples) - at) // FRAME_SHIFT * FRAME_SHIFT
             cut.append(samples[at : at + length])
-            at += length
+            at += max(length, FRAME_SHIFT)
     return [piece for piece in cut if len(piece) >= SAMPLE_RATE // 4]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import torch
 
 from consumer.engine.api import EngineJob
 from consumer.engine.engine import CAPACITY, Engine
-from consumer.engine.features import Samples
 from consumer.engine.load import Models
 from consumer.engine.recogniser import Recogniser
+from consumer.engine.samples import FRAME_MS, Samples
+from consumer.engine.vad import CUT_FRAMES
 from consumer.engine.work import Work
 from consumer.errors import DeviceMemoryExhausted, ModelUnavailable, StageDied
 from consumer.settings import EngineSettings
@@ -224,8 +225,9 @@ class SmallDevice(Recogniser):
 
     room_seconds: float
 
-    def recognise(self, segments: list[Samples], starts_ms: list[int]) -> list[tuple[Word, ...]]:  # type: ignore[override]
-        if max(map(len, segments)) * len(segments) > self.room_seconds * SAMPLE_RATE:
+    def recognise(self, segments: Sequence[torch.Tensor], starts_ms: Sequence[int]) -> list[tuple[Word, ...]]:
+        longest_ms = (max(map(len, segments)) + CUT_FRAMES) * FRAME_MS
+        if longest_ms * len(segments) > self.room_seconds * 1000:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super().recognise(segments, starts_ms)
 
@@ -262,7 +264,7 @@ def test_a_segment_too_large_for_the_device_costs_its_own_recording_only(
 ) -> None:
     samples = next(iter(recordings.values()))
     spans = models.detector.detect(samples)
-    longest_s = max(end - start for start, end in spans) / 1000
+    longest_s = max(span.end_ms - span.start_ms for span in spans) / 1000
     work = Work(on_a_small_device(models, longest_s - 0.1), batch_seconds=60)
     work.begin("large", EngineJob((track(samples),)))
     work.begin("silent", EngineJob((track(SILENCE),)))
@@ -277,4 +279,4 @@ def test_a_segment_too_large_for_the_device_costs_its_own_recording_only(
 def test_a_recording_is_memory_mapped(track: WriteTrack, models: Models) -> None:
     work = Work(models, batch_seconds=60)
     work.begin("one", EngineJob((track(SILENCE),)))
-    assert isinstance(work._recordings["one"].tracks[0].samples, np.memmap)
+    assert isinstance(work._recordings["one"].tracks[0].speech._samples, np.memmap)

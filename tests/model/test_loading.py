@@ -13,6 +13,7 @@ import yaml
 from consumer.engine.load import Models, choose_device, choose_dtype, load_models
 from consumer.errors import ModelUnavailable
 from consumer.settings import EngineSettings
+from tests.model.speech import mels_of
 
 
 @pytest.fixture
@@ -88,9 +89,49 @@ def test_features_are_the_same_each_time_whatever_the_folder_asks_for(
 ) -> None:
     config = yaml.safe_load((paraformer / "config.yaml").read_text())
     rewrite(paraformer, frontend_conf=config["frontend_conf"] | {"dither": 1.0})
-    features = load(engine_settings, paraformer).recogniser.features
+    models = load(engine_settings, paraformer)
     samples = np.random.default_rng(0).integers(-9, 9, 16000).astype(np.int16)
-    assert torch.equal(features(samples), features(samples))
+    one, other = (models.recogniser.features.whole(mels_of([samples]))[0] for _ in range(2))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"n_mels": 40}, "n_mels 40, but only 80"),
+        ({"window": "povey"}, "window 'povey', but only 'hamming'"),
+        ({"frame_length": 20}, "frame_length 20"),
+        ({"fs": 8000}, "fs 8000"),
+        ({"lfr_n": 1}, "lfr_n 1, but only 6"),
+        ({"lfr_m": 5}, "normalisation .* is for 560 values, .* features of 400"),
+    ],
+)
+def test_features_that_cannot_be_computed_are_refused(
+    engine_settings: EngineSettings, paraformer: Path, asked: dict[str, Any], message: str
+) -> None:
+    config = yaml.safe_load((paraformer / "config.yaml").read_text())
+    rewrite(paraformer, frontend_conf=config["frontend_conf"] | asked)
+    with pytest.raises(ModelUnavailable, match=r"engine\.model: .*" + message):
+        load(engine_settings, paraformer)
+
+
+@pytest.mark.parametrize(
+    ("section", "asked", "message"),
+    [
+        ("model_conf", {"detect_mode": 0}, "detect_mode 0, but only 1"),
+        ("model_conf", {"do_extend": 0}, "do_extend 0, but only 1"),
+        ("frontend_conf", {"lfr_n": 2}, "lfr_n 2, but only 1"),
+        ("frontend", None, r"frontend \(none\)"),
+    ],
+)
+def test_a_detector_that_cannot_be_used_is_refused(
+    engine_settings: EngineSettings, tmp_path: Path, section: str, asked: Any, message: str
+) -> None:
+    folder = Path(shutil.copytree(engine_settings.vad, tmp_path / "fsmn-vad"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    rewrite(folder, **{section: config[section] | asked if isinstance(asked, dict) else asked})
+    with pytest.raises(ModelUnavailable, match=r"engine\.vad: .*" + message):
+        load_models(engine_settings.model_copy(update={"vad": str(folder)}))
 
 
 def test_a_model_of_another_class_is_refused_by_name(engine_settings: EngineSettings) -> None:

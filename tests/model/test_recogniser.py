@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.engine.features import Features, Samples, waveform
 from consumer.engine.load import Models, load_models
 from consumer.engine.recogniser import Recogniser
+from consumer.engine.samples import Samples
 from consumer.engine.timestamps import token_times
 from consumer.engine.words import group_tokens
 from consumer.settings import EngineSettings
 from consumer.transcript.types import SAMPLE_RATE, Word
+from tests.model.speech import mels_of, waveform
 
 SILENCE = np.zeros(2 * SAMPLE_RATE, dtype=np.int16)
 
 
 def alone(recogniser: Recogniser, segments: list[Samples]) -> list[tuple[Word, ...]]:
-    return [recogniser.recognise([segment], [0])[0] for segment in segments]
+    return [recogniser.recognise([mel], [0])[0] for mel in mels_of(segments)]
 
 
 def text_of(words: tuple[Word, ...]) -> str:
@@ -51,10 +52,11 @@ def test_text_equals_auto_models(
 
 def test_words_do_not_depend_on_the_rest_of_the_batch(models: Models, segments: list[Samples]) -> None:
     by_itself = alone(models.recogniser, segments)
+    mels = mels_of(segments)
     chance = random.Random(0)
     for _ in range(20):
         chosen = chance.sample(range(len(segments)), min(len(segments), chance.randint(2, 12)))
-        batch = models.recogniser.recognise([segments[i] for i in chosen], [0] * len(chosen))
+        batch = models.recogniser.recognise([mels[i] for i in chosen], [0] * len(chosen))
         for i, words in zip(chosen, batch, strict=True):
             assert_same_words(words, by_itself[i])
 
@@ -68,34 +70,35 @@ def test_silent_rows_have_no_words_and_disturb_nobody(
     # Digital silence may or may not fire in a given model; a predictor that is told to, does not.
     for at in silent:
         batch.insert(at if at == 0 else len(batch), SILENCE)
-    words = models.recogniser.recognise(batch, [0] * len(batch))
+    words = models.recogniser.recognise(mels_of(batch), [0] * len(batch))
     heard = words[1 if 0 in silent else 0 :][:3]
     for one, other in zip(heard, by_itself, strict=True):
         assert_same_words(one, other)
 
 
-@pytest.mark.parametrize("lengths", [[400], [1], [0], [399, 5000], [16000] * 3])
+@pytest.mark.parametrize("lengths", [[400], [401, 5000], [16000] * 3])
 def test_rows_that_fire_nothing_give_no_words(models: Models, lengths: list[int]) -> None:
     bias = models.recogniser._predictor.cif_output.bias
     before = bias.clone()
     noise = [np.random.default_rng(1).integers(-99, 99, length).astype(np.int16) for length in lengths]
     try:
         bias.fill_(-1e4)  # no frame weighs anything now
-        assert models.recogniser.recognise(noise, [0] * len(noise)) == [()] * len(noise)
+        assert models.recogniser.recognise(mels_of(noise), [0] * len(noise)) == [()] * len(noise)
     finally:
         bias.copy_(before)
 
 
-@pytest.mark.parametrize("length", [0, 1, 160, 399, 400, 401, 1600])
+@pytest.mark.parametrize("length", [400, 401, 480, 560, 1600])
 def test_very_short_segments_are_survived(models: Models, length: int) -> None:
     noise = np.random.default_rng(0).integers(-999, 999, length).astype(np.int16)
-    (words,) = models.recogniser.recognise([noise], [0])
-    assert all(word.end_ms <= length / 16 for word in words)
+    (words,) = models.recogniser.recognise(mels_of([noise]), [0])
+    assert all(word.end_ms <= length / 16 + 10 for word in words)  # spans are whole frames
 
 
 def test_times_are_of_the_recording_ordered_and_inside_the_segment(models: Models, segments: list[Samples]) -> None:
     starts = [1000 * i for i in range(len(segments))]
-    for words, start, samples in zip(models.recogniser.recognise(segments, starts), starts, segments, strict=True):
+    heard = models.recogniser.recognise(mels_of(segments), starts)
+    for words, start, samples in zip(heard, starts, segments, strict=True):
         edges = [edge for word in words for edge in (word.start_ms, word.end_ms)]
         assert edges == sorted(edges)
         assert all(start <= edge <= start + len(samples) / 16 for edge in edges)
@@ -108,14 +111,23 @@ def test_features_equal_auto_models(
     from funasr.utils.load_utils import extract_fbank  # noqa: PLC0415 - slow import
 
     frontend = auto_model(demo_models / "paraformer").kwargs["frontend"]
-    for samples in segments[:10]:
+    for samples, features in zip(segments, models.recogniser.features.whole(mels_of(segments)), strict=True):
         expected, _ = extract_fbank([waveform(samples)], frontend=frontend)
-        torch.testing.assert_close(models.recogniser.features(samples), expected[0])
+        torch.testing.assert_close(features, expected[0], rtol=0, atol=1e-3)
 
 
-def test_features_of_less_than_a_frame_are_those_of_a_frame(models: Models) -> None:
-    features: Features = models.recogniser.features
-    assert features(np.zeros(5, dtype=np.int16)).shape == (1, 560)
+def test_features_of_a_span_equal_auto_models_of_its_samples(
+    models: Models, recordings: dict[str, Samples], auto_model: Callable[[Path], Any], demo_models: Path
+) -> None:
+    from funasr.utils.load_utils import extract_fbank  # noqa: PLC0415 - slow import
+
+    frontend = auto_model(demo_models / "paraformer").kwargs["frontend"]
+    for samples in recordings.values():
+        spans = models.detector.detect(samples)
+        features = models.recogniser.features.whole([span.mel for span in spans])
+        for span, ours in zip(spans, features, strict=True):
+            expected, _ = extract_fbank([waveform(samples[span.start_ms * 16 : span.end_ms * 16])], frontend=frontend)
+            torch.testing.assert_close(ours, expected[0], rtol=0, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +153,9 @@ def test_a_folder_with_a_timing_head_gives_auto_models_text_and_times(
 
 
 def test_a_timing_head_does_not_look_at_the_neighbours(bicif: Recogniser, segments: list[Samples]) -> None:
-    for words, by_itself in zip(bicif.recognise(segments[:8], [0] * 8), alone(bicif, segments[:8]), strict=True):
+    for words, by_itself in zip(
+        bicif.recognise(mels_of(segments[:8]), [0] * 8), alone(bicif, segments[:8]), strict=True
+    ):
         assert_same_words(words, by_itself)
 
 
@@ -152,7 +166,7 @@ def test_bfloat16_hears_the_same_words_mostly(
     assert coarse.info.dtype == "bfloat16"
     samples = [samples[: 10 * SAMPLE_RATE] for samples in recordings.values()][:4]
     exact = alone(models.recogniser, samples)
-    heard = coarse.recogniser.recognise(samples, [0] * len(samples))
+    heard = coarse.recogniser.recognise(mels_of(samples), [0] * len(samples))
     assert [bool(words) for words in heard] == [bool(words) for words in exact]
 
 
