@@ -14,7 +14,7 @@ from consumer.engine.engine import CAPACITY, Engine
 from consumer.engine.load import Models
 from consumer.engine.recogniser import Recogniser
 from consumer.engine.samples import FRAME_MS, Samples
-from consumer.engine.vad import CUT_FRAMES
+from consumer.engine.vad import CUT_FRAMES, Speech, SpeechStream
 from consumer.engine.work import Work
 from consumer.errors import DeviceMemoryExhausted, ModelUnavailable, StageDied
 from consumer.settings import EngineSettings
@@ -280,3 +280,55 @@ def test_a_recording_is_memory_mapped(track: WriteTrack, models: Models) -> None
     work = Work(models, batch_seconds=60)
     work.begin("one", EngineJob((track(SILENCE),)))
     assert isinstance(work._recordings["one"].tracks[0].speech._samples, np.memmap)
+
+
+def listening_calls(work: Work, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collects how many recordings each call of the detector hears together."""
+    detector, calls = work._models.detector, list[int]()
+    real = detector.advance
+
+    def counted(streams: Sequence[SpeechStream]) -> list[list[Speech]]:
+        calls.append(len(streams))
+        return real(streams)
+
+    monkeypatch.setattr(detector, "advance", counted)
+    return calls
+
+
+def test_new_recordings_are_heard_together(models: Models, track: WriteTrack, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work(models, batch_seconds=60)
+    calls = listening_calls(work, monkeypatch)
+    for number in range(12):
+        work.begin(number, EngineJob((track(SILENCE), track(SILENCE[: 16000 * (number % 2)]))))
+    finish(work)
+    assert calls == [12, 6]  # first tracks, then second ones; six of those are empty
+
+
+def test_new_recordings_wait_when_more_speech_waits_than_may(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumer.engine.work.WAITING_MS", 1)
+    work = Work(models, batch_seconds=10)
+    clip = track(max(recordings.values(), key=len)[: 20 * SAMPLE_RATE])
+    for number in range(6):
+        work.begin(number, EngineJob((clip,)))
+    work.round()
+    assert len(work._new) > 2
+    assert all(heard(recognition_of(outcome)) for outcome in finish(work).values())
+
+
+def test_a_device_without_room_to_listen_costs_those_that_were_heard(
+    models: Models, track: WriteTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(_: Sequence[SpeechStream]) -> list[list[Speech]]:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    work = Work(models, batch_seconds=60)
+    with monkeypatch.context() as patch:
+        patch.setattr(models.detector, "advance", no_room)
+        work.begin("large", EngineJob((track(SILENCE),)))
+        (outcome,) = work.round()
+    assert isinstance(outcome.value, DeviceMemoryExhausted)
+    assert "CUDA out of memory" in str(outcome.value)
+    work.begin("later", EngineJob((track(SILENCE),)))
+    assert recognition_of(finish(work)["later"]) == Recognition(())
