@@ -127,6 +127,9 @@ class EngineSettings(Section):
     batch_seconds: float = Field(
         default=60.0, gt=0, description="most audio in one batch, padding included, in seconds"
     )
+    batch_wait_ms: int = Field(
+        default=20, ge=0, description="how long speech may wait for more to fill its batch, while the device is idle"
+    )
 
 
 class RetrySettings(Section):

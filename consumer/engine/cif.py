@@ -16,7 +16,7 @@ class Fired(NamedTuple):
 
     Attributes:
         embeddings: one vector a fire, [batch, most fires, channels]; zero behind a row's last.
-        counts: fires in each row, int64 [batch].
+        counts: fires in each row, int64 [batch], on the host.
         fires: whether a frame fired, bool [batch, frames].
     """
 
@@ -40,7 +40,8 @@ def integrate_and_fire(hidden: torch.Tensor, weights: torch.Tensor) -> Fired:
     passed = totals.floor()
     before = torch.nn.functional.pad(passed[:, :-1], (1, 0))
     fires = passed > before
-    counts = fires.sum(dim=1)
+    fired = fires.sum(dim=1)
+    counts = fired.cpu()
     embeddings = hidden.new_zeros(batch, int(counts.max()), channels)
     if embeddings.shape[1] == 0:
         return Fired(embeddings, counts, fires)
@@ -52,6 +53,6 @@ def integrate_and_fire(hidden: torch.Tensor, weights: torch.Tensor) -> Fired:
     first = first.unsqueeze(-1)
     running_before = running.roll(1, dims=0).masked_fill(first, 0)
     rest_before = rest.roll(1, dims=0).masked_fill(first, 0)
-    places = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
+    places = torch.arange(len(rows), device=rows.device) - (fired.cumsum(0) - fired)[rows]
     embeddings[rows, places] = running - running_before + rest_before - rest
     return Fired(embeddings, counts, fires)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -125,7 +126,12 @@ class Engine:
             models = load_models(self._settings)
             warm_up(models)
             self.model = models.info
-            work = Work(models, self._settings.batch_seconds)
+            work = Work(
+                models,
+                self._settings.batch_seconds,
+                self._settings.batch_wait_ms / 1000,
+                overlap=models.info.device != "cpu",
+            )
             with self._changed:
                 self._ready = True
                 self._changed.notify_all()
@@ -140,8 +146,11 @@ class Engine:
 
     def _take_up(self, work: Work) -> bool:
         """Wait for something to do and take up what is new; false when the engine is closing."""
+        idle_s = work.idle_s()
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._inbox or self._cancelled or work)
+            self._changed.wait_for(
+                lambda: self._closing or self._inbox or self._cancelled, None if math.isinf(idle_s) else idle_s
+            )
             if self._closing:
                 return False
             new, self._inbox = self._inbox, {}

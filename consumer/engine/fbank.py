@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from consumer.engine.device import send
 from consumer.engine.samples import FRAME_LENGTH, FRAME_SHIFT, Samples, count_frames
 from consumer.transcript.types import SAMPLE_RATE
 
@@ -58,7 +59,7 @@ class Fbank:
         for (piece, count), start in zip(wanted, starts, strict=True):
             used = (count - 1) * FRAME_SHIFT + FRAME_LENGTH
             joined[start * FRAME_SHIFT : start * FRAME_SHIFT + used] = piece[:used]
-        samples = torch.from_numpy(joined).to(self._device)
+        samples = send(torch.from_numpy(joined), self._device)
         mel = torch.cat([self._log_mel(frames) for frames in self._frames(samples, int(starts[-1]) + wanted[-1][1])])
         rows = iter(zip(starts.tolist(), (count for _, count in wanted), strict=True))
         return [mel[:0] if not count else mel.narrow(0, *next(rows)) for count in counts]

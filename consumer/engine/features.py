@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from consumer.engine.device import send
 from consumer.engine.fbank import MEL_BINS
 from consumer.engine.hub import ModelFolder
 from consumer.errors import ModelUnavailable
@@ -88,7 +89,7 @@ class Features:
             parts.append(part)
             offset += len(part)
         frames = parts[0] if len(parts) == 1 else torch.cat(parts)
-        chosen = torch.from_numpy(np.concatenate(rows)).to(self._device)
+        chosen = send(torch.from_numpy(np.concatenate(rows)), self._device)
         features = frames.index_select(0, chosen).view(-1, self._stacked * MEL_BINS)
         return features.add_(self._shift).mul_(self._scale)
 

@@ -45,6 +45,11 @@ class TrackInWork:
         self.mels[index] = speech.mel
         return index
 
+    def recognised(self, index: int, words: tuple[Word, ...]) -> None:
+        """Take in the words of a span."""
+        self.words[index] = words
+        del self.mels[index]
+
     def all_words(self) -> list[Word]:
         """The words of all spans, in time; every span was recognised."""
         return [word for index in range(len(self.found)) for word in self.words[index]]

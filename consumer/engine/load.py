@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from consumer.engine.device import Beside
 from consumer.engine.features import check_frontend
 from consumer.engine.hub import ModelFolder, find_model
 from consumer.engine.punctuation import Punctuator
@@ -34,12 +35,14 @@ class Models:
         detector: finds speech.
         recogniser: turns it into words.
         punctuator: marks them; None when the settings name none.
+        beside: what detector and punctuator compute while the recogniser computes is to be computed in this context.
     """
 
     info: ModelInfo
     detector: VoiceActivityDetector
     recogniser: Recogniser
     punctuator: Punctuator | None
+    beside: Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ def load_models(settings: EngineSettings) -> Models:
         detector=VoiceActivityDetector(vad.model, vad.frontend, device),
         recogniser=Recogniser(asr.model, asr.tokenizer, asr.frontend, device, dtype),
         punctuator=None if punc is None else Punctuator(punc.model, punc.tokenizer, device),
+        beside=Beside(torch.device(device)),
     )
 
 

@@ -3,11 +3,16 @@
 Work goes in rounds, and every part of a round is bounded, so that a recording that comes in meanwhile is never more
 than a round away from its turn however long the others are:
 
-1. voice activity detection, a minute of each of several recordings at a time: new ones first, then until a batch is
+1. a batch of segments, of all recordings together, begins;
+2. the words of the batch before are fetched;
+3. voice activity detection, a minute of each of several recordings at a time: new ones first, then until a batch is
    full;
-2. one batch of segments, of all recordings together;
-3. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the batch
-   took.
+4. the batch goes on to its tokens;
+5. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the rest of
+   the round took.
+
+On a GPU the batch is in work all the while, and 2, 3 and 5 are what the host does meanwhile. On a CPU there is nobody
+else to do it, so a batch is finished in its own round.
 """
 
 from __future__ import annotations
@@ -15,20 +20,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+
+import torch
 
 from consumer.engine.api import EngineJob
 from consumer.engine.batcher import Batcher, Segment
 from consumer.engine.in_work import RecordingInWork, TrackInWork
+from consumer.engine.line import RecogniserLine, Waiting
+from consumer.engine.load import Models
+from consumer.engine.punctuation import PunctuatedText
 from consumer.engine.samples import read_track
+from consumer.engine.vad import Speech
 from consumer.errors import DeviceMemoryExhausted, RecordingError
 from consumer.stage import Outcome
 from consumer.transcript.types import Recognition
-
-if TYPE_CHECKING:
-    from consumer.engine.load import Models
-    from consumer.engine.punctuation import PunctuatedText
-    from consumer.engine.vad import Speech
 
 HEARD_A_ROUND_MS = 240_000
 """Most audio that voice activity detection hears in a round, give or take a block: a third of a second on a CPU."""
@@ -48,19 +53,30 @@ class Work:
     Args:
         models: the loaded models.
         batch_seconds: most audio in a batch, padding included.
+        patience_s: how long speech may wait for more to fill its batch.
+        overlap: begin the next batch before the words of this one are fetched.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, models: Models, batch_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        models: Models,
+        batch_seconds: float,
+        patience_s: float = 0.0,
+        *,
+        overlap: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._models = models
+        self._overlap = overlap
         self._clock = clock
-        self._batcher = Batcher(int(batch_seconds * 1000))
+        self._batcher = Batcher(int(batch_seconds * 1000), patience_s)
+        self._line = RecogniserLine(models.recogniser, self._batcher.bound, clock)
         self._recordings: dict[Hashable, RecordingInWork] = {}
         self._new: deque[Hashable] = deque()  # not a block heard yet
         self._listening: deque[Hashable] = deque()
         self._punctuating: deque[Hashable] = deque()
         self._ended: list[Outcome[Recognition]] = []
-        self._batch_s = 0.0  # how long the last batch took
         self.batch_tags: tuple[Hashable, ...] = ()
         """Recordings that are worked on right now, for an error message."""
 
@@ -85,11 +101,24 @@ class Work:
                 line.remove(tag)
         return True
 
+    def idle_s(self) -> float:
+        """For how long there is nothing to do unless a recording comes in, in seconds; infinity until one does."""
+        if self._new or self._listening or self._punctuating or self._line:
+            return 0.0
+        now = self._clock()
+        return max(0.0, self._batcher.due(now) - now)
+
     def round(self) -> list[Outcome[Recognition]]:
         """Do a round of work; the recordings that ended in it."""
+        began = self._clock()
+        self._begin_batch(began)
+        self._fetch_words()
         self._listen()
-        self._recognise_batch()
-        self._punctuate()
+        self.batch_tags = self._line.recordings
+        self._line.decide()
+        if not self._overlap:
+            self._fetch_words()
+        self._punctuate(until=2 * self._clock() - began)
         ended, self._ended = self._ended, []
         return ended
 
@@ -122,12 +151,11 @@ class Work:
 
     def _hear(self, due: list[RecordingInWork]) -> None:
         """Hear the next block of each of some recordings."""
-        import torch  # noqa: PLC0415 - loaded by now, see consumer.engine.load
-
         self.batch_tags = tuple(recording.tag for recording in due)
         heard = [(recording, at) for recording in due if (at := recording.unheard) is not None]
         try:
-            found = self._models.detector.advance([recording.tracks[at].speech for recording, at in heard])
+            with self._models.beside():
+                found = self._models.detector.advance([recording.tracks[at].speech for recording, at in heard])
         except torch.OutOfMemoryError as cause:
             error = DeviceMemoryExhausted(
                 f"The device has no memory to find speech in {len(heard)} recordings ({_reason(cause)}). "
@@ -148,64 +176,36 @@ class Work:
         """Let what was heard on a track wait for the recogniser."""
         track = recording.tracks[at]
         self._batcher.add(
-            Segment(span.end_ms - span.start_ms, recording.tag, at, track.take_in(span)) for span in speech
+            (Segment(span.end_ms - span.start_ms, recording.tag, at, track.take_in(span)) for span in speech),
+            self._clock(),
         )
         recording.waiting_segments += len(speech)
 
     # --- recognition ----------------------------------------------------------------------------------------------
 
-    def _recognise_batch(self) -> None:
-        began = self._clock()
-        batch = self._batcher.take()
-        if batch:
-            self._recognise(batch)
-        self._batch_s = self._clock() - began
-
-    def _recognise(self, batch: list[Segment]) -> None:
-        """Recognise a batch; where the device has no room for it, half of it at a time."""
-        import torch  # noqa: PLC0415 - loaded by now, see consumer.engine.load
-
-        batch = [segment for segment in batch if segment.recording in self._recordings]
-        if not batch:
+    def _begin_batch(self, now: float) -> None:
+        """Let the recogniser begin with the next batch, if one is due."""
+        if self._batcher.due(now) > now:
             return
-        self.batch_tags = tuple(dict.fromkeys(segment.recording for segment in batch))
-        try:
-            heard = self._models.recogniser.recognise(
-                [self._track_of(segment).mels[segment.index] for segment in batch],
-                [self._track_of(segment).found[segment.index][0] for segment in batch],
-            )
-        except torch.OutOfMemoryError as cause:
-            heard = None
-            reason = _reason(cause)
-        if heard is None:  # outside of the handler, whose traceback would keep the batch's memory
-            self._recover(batch, reason)
-            return
-        for segment, words in zip(batch, heard, strict=True):
-            track = self._track_of(segment)
-            track.words[segment.index] = words
-            del track.mels[segment.index]
-            recording = self._recordings[segment.recording]
+        batch = []
+        for segment in self._batcher.take(now):
+            track = self._recordings[segment.recording].tracks[segment.track]
+            batch.append(Waiting(segment, track.mels[segment.index], track.found[segment.index][0]))
+        self.batch_tags = tuple(dict.fromkeys(waiting.segment.recording for waiting in batch))
+        self._line.begin(batch)
+
+    def _fetch_words(self) -> None:
+        """Take in the words of the batch whose tokens are decided."""
+        for segment, words in self._line.fetch():
+            recording = self._recordings.get(segment.recording)
+            if recording is None:  # dropped meanwhile
+                continue
+            if isinstance(words, RecordingError):
+                self._end(recording, words)
+                continue
+            recording.tracks[segment.track].recognised(segment.index, words)
             recording.waiting_segments -= 1
             self._maybe_complete(recording)
-
-    def _recover(self, batch: list[Segment], reason: str) -> None:
-        import torch  # noqa: PLC0415 - loaded by now, see consumer.engine.load
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if len(batch) == 1:
-            error = DeviceMemoryExhausted(
-                f"The device has no memory for a segment of {batch[0].length_ms / 1000:.1f} s by itself ({reason}). "
-                "Use a device with more memory, or end what else runs on it."
-            )
-            self._end(self._recordings[batch[0].recording], error)
-            return
-        half = len(batch) // 2
-        self._recognise(batch[:half])
-        self._recognise(batch[half:])
-
-    def _track_of(self, segment: Segment) -> TrackInWork:
-        return self._recordings[segment.recording].tracks[segment.track]
 
     # --- punctuation and the end ----------------------------------------------------------------------------------
 
@@ -221,11 +221,11 @@ class Work:
                 track.tokens, track.text = punctuator.begin(words)
         self._punctuating.append(recording.tag)
 
-    def _punctuate(self) -> None:
-        until = self._clock() + self._batch_s
+    def _punctuate(self, until: float) -> None:
         self._end_punctuated()
         while self._punctuating and self._models.punctuator is not None:
-            self._models.punctuator.advance(self._next_wave())
+            with self._models.beside():
+                self._models.punctuator.advance(self._next_wave())
             self._end_punctuated()
             if self._clock() >= until:
                 return

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +14,14 @@ import torch
 from consumer.engine.api import EngineJob
 from consumer.engine.engine import CAPACITY, Engine
 from consumer.engine.load import Models
-from consumer.engine.recogniser import Recogniser
+from consumer.engine.recogniser import FEATURE_FRAMES, Decoding, Encoded, Recogniser
 from consumer.engine.samples import FRAME_MS, Samples
 from consumer.engine.vad import CUT_FRAMES, Speech, SpeechStream
 from consumer.engine.work import Work
 from consumer.errors import DeviceMemoryExhausted, ModelUnavailable, StageDied
 from consumer.settings import EngineSettings
 from consumer.stage import Outcome
-from consumer.transcript.types import SAMPLE_RATE, Recognition, Track, Word
+from consumer.transcript.types import SAMPLE_RATE, Recognition, Track
 
 WriteTrack = Callable[..., Track]
 SILENCE = np.zeros(3 * SAMPLE_RATE, dtype=np.int16)
@@ -224,18 +226,27 @@ class SmallDevice(Recogniser):
     """The real recogniser on a device that has room for so much padded audio only."""
 
     room_seconds: float
+    fails_late: bool
 
-    def recognise(self, segments: Sequence[torch.Tensor], starts_ms: Sequence[int]) -> list[tuple[Word, ...]]:
-        longest_ms = (max(map(len, segments)) + CUT_FRAMES) * FRAME_MS
-        if longest_ms * len(segments) > self.room_seconds * 1000:
+    def encode(self, segments: Sequence[torch.Tensor]) -> Encoded:
+        if not self.fails_late:
+            self._need((max(map(len, segments)) + CUT_FRAMES) * FRAME_MS * len(segments))
+        return super().encode(segments)
+
+    def decode(self, encoded: Encoded) -> Decoding:
+        if self.fails_late:
+            self._need(int(encoded.lengths.max()) * FEATURE_FRAMES * FRAME_MS * len(encoded.lengths))
+        return super().decode(encoded)
+
+    def _need(self, padded_ms: int) -> None:
+        if padded_ms > self.room_seconds * 1000:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return super().recognise(segments, starts_ms)
 
 
-def on_a_small_device(models: Models, room_seconds: float) -> Models:
+def on_a_small_device(models: Models, room_seconds: float, *, fails_late: bool = False) -> Models:
     small = SmallDevice.__new__(SmallDevice)
     small.__dict__.update(models.recogniser.__dict__)
-    small.room_seconds = room_seconds
+    small.room_seconds, small.fails_late = room_seconds, fails_late
     return replace(models, recogniser=small)
 
 
@@ -246,17 +257,63 @@ def finish(work: Work) -> dict[Hashable, Outcome[Recognition]]:
     return outcomes
 
 
+def clips_of(recordings: dict[str, Samples]) -> list[Samples]:
+    return [samples[: 5 * SAMPLE_RATE] for samples in recordings.values()]
+
+
+def all_heard(work: Work, clips: Sequence[Samples], track: WriteTrack) -> dict[Hashable, object]:
+    for number, samples in enumerate(clips):
+        work.begin(number, EngineJob((track(samples),)))
+    return {tag: heard(recognition_of(outcome)) for tag, outcome in finish(work).items()}
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("fails_late", [False, True])
 def test_a_batch_too_large_for_the_device_is_halved(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack, *, fails_late: bool, overlap: bool
+) -> None:
+    clips = clips_of(recordings)
+    small = on_a_small_device(models, 6, fails_late=fails_late)
+    work = Work(small, batch_seconds=60, overlap=overlap)
+    assert all_heard(work, clips, track) == all_heard(Work(models, batch_seconds=60), clips, track)
+    assert work._batcher.bound.at(time.monotonic()) <= 12_000  # and the batches after it were not tried so large
+
+
+def test_batches_that_overlap_give_the_same_words(
     models: Models, recordings: dict[str, Samples], track: WriteTrack
 ) -> None:
-    clips = [samples[: 5 * SAMPLE_RATE] for samples in recordings.values()]
-    results = []
-    for equipped in (models, on_a_small_device(models, room_seconds=6)):
-        work = Work(equipped, batch_seconds=60)
-        for number, samples in enumerate(clips):
-            work.begin(number, EngineJob((track(samples),)))
-        results.append({tag: heard(recognition_of(outcome)) for tag, outcome in finish(work).items()})
-    assert results[0] == results[1]
+    clips = clips_of(recordings)
+    one_by_one = all_heard(Work(models, batch_seconds=12), clips, track)
+    assert all_heard(Work(models, batch_seconds=12, overlap=True), clips, track) == one_by_one
+
+
+def test_a_recording_dropped_while_its_batch_is_in_work_disturbs_nobody(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    work = Work(models, batch_seconds=60, overlap=True)
+    first, second, *_ = clips_of(recordings)
+    work.begin("dropped", EngineJob((track(first),)))
+    work.begin("kept", EngineJob((track(second),)))
+    while not work._line:
+        assert work.round() == []
+    assert work.drop("dropped")
+    assert [outcome.tag for outcome in finish(work).values()] == ["kept"]
+
+
+def test_speech_waits_for_company_no_longer_than_it_may(
+    models: Models, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    now = 100.0
+    work = Work(models, batch_seconds=600, patience_s=0.5, clock=lambda: now)
+    assert work.idle_s() == math.inf
+    work.begin("clip", EngineJob((track(clips_of(recordings)[0]),)))
+    assert work.idle_s() == 0
+    assert work.round() == []
+    assert work.idle_s() == 0.5
+    assert work.round() == []
+    now += 0.5
+    assert work.idle_s() == 0
+    assert [outcome.tag for outcome in work.round()] == ["clip"]
 
 
 def test_a_segment_too_large_for_the_device_costs_its_own_recording_only(
