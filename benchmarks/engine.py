@@ -61,12 +61,14 @@ def run(options: argparse.Namespace) -> None:
             budget_s=options.budget_s,
         )
         padding = padding_share([each.lengths for each in batches])
+        a_batch = sum(len(each.lengths) for each in batches) / len(batches)
     print_result(
         "engine",
         {"raw": measured.ratio("raw", "engine"), "automodel": measured.ratio("automodel", "engine")},
         {name: measured.as_json()[name] for name in ("raw", "automodel")},
         engine=measured.as_json()["engine"],
         padding={"engine": round(padding, 4), "raw": round(raw.padding, 4)},
+        segments_a_batch={"engine": round(a_batch, 1), "raw": round(raw.segments_a_batch, 1)},
         times_real_time={name: round(audio_s / measured.median(name), 2) for name in measured.seconds},
         audio_s=round(audio_s),
         speech_s=round(raw.seconds),

@@ -134,6 +134,11 @@ class RawForward:
         return sum(self.lengths_ms) / 1000
 
     @property
+    def segments_a_batch(self) -> float:
+        """How many, on average."""
+        return len(self.lengths_ms) / len(self._batches)
+
+    @property
     def padding(self) -> float:
         """Share of the frames that are padding."""
         return padding_share([each.lengths.tolist() for each in self._batches])
