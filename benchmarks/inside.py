@@ -16,15 +16,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-RECOGNISE = "consumer.engine.recogniser:Recogniser.recognise"
-"""Recognises a batch; its first argument is the batch's segments, each with a length."""
+ENCODE = "consumer.engine.recogniser:Recogniser.encode"
+"""Begins with a batch; its first argument is the batch's segments, each with a length."""
+
+WORDS = "consumer.engine.recogniser:Recogniser.words"
+"""Ends with a batch; its second argument is the lengths of the batch's segments."""
 
 STAGES = {
-    "recogniser_forward": ("consumer.engine.recogniser:Recogniser._decode",),
+    "recogniser_forward": (ENCODE, "consumer.engine.recogniser:Recogniser.decode"),
     "features": ("consumer.engine.fbank:Fbank.__call__", "consumer.engine.features:Features.__call__"),
     "fsmn": ("consumer.engine.fsmn:Fsmn.__call__",),
     "vad_state_machine": ("consumer.engine.endpoint:EndpointDetector.hear", "consumer.engine.endpoint:decibels"),
-    "words": ("consumer.engine.recogniser:Recogniser._words",),
+    "words": (WORDS,),
     "punctuation": (
         "consumer.engine.punctuation:Punctuator.advance",
         "consumer.engine.punctuation:Punctuator.begin",
@@ -66,19 +69,29 @@ class Batch:
 def watched_batches() -> Iterator[list[Batch]]:
     """What the recognisers of this process are given meanwhile, oldest first."""
     batches: list[Batch] = []
+    begun: list[tuple[float, tuple[int, ...]]] = []
 
-    def watch(recognise: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(recognise)
-        def watched(recogniser: Any, segments: Sequence[Any], *args: Any, **more: Any) -> Any:
-            began = time.monotonic()
-            try:
-                return recognise(recogniser, segments, *args, **more)
-            finally:
-                batches.append(Batch(began, time.monotonic(), tuple(map(len, segments))))
+    def watch_begin(encode: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(encode)
+        def watched(recogniser: Any, segments: Sequence[Any]) -> Any:
+            begun.append((time.monotonic(), tuple(map(len, segments))))
+            return encode(recogniser, segments)
 
         return watched
 
-    with _replaced(RECOGNISE, watch):
+    def watch_end(words: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(words)
+        def watched(recogniser: Any, decoding: Any, frames: Sequence[int], starts_ms: Sequence[int]) -> Any:
+            found = words(recogniser, decoding, frames, starts_ms)
+            # A batch that the device had no room for never ends, so the oldest may be another one.
+            (this,) = [each for each in begun if each[1] == tuple(frames)][:1]
+            begun.remove(this)
+            batches.append(Batch(this[0], time.monotonic(), this[1]))
+            return found
+
+        return watched
+
+    with _replaced(ENCODE, watch_begin), _replaced(WORDS, watch_end):
         yield batches
 
 

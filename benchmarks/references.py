@@ -201,7 +201,7 @@ def pack(lengths: Sequence[int], limit: int, batch_costs: int = BATCH_COSTS_MS) 
 def padding_share(batches: Sequence[Sequence[int]]) -> float:
     """Share of padded batches that is padding, from the lengths of their rows."""
     padded = sum(max(batch) * len(batch) for batch in batches)
-    return 1 - sum(map(sum, batches)) / padded if padded else 0.0
+    return 1 - sum(map(sum, batches)) / padded
 
 
 def floats(samples: Samples) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.audio import Recording, recording
 from benchmarks.calibration import MARKS, TOKENS_A_SECOND, bias_for_mean, bias_for_shares
 from benchmarks.gpu import disagreement
+from benchmarks.inside import timed_stages, watched_batches
 from benchmarks.models import ModelFolders, Size, demo_models, make_once, make_punctuation, make_recogniser
 from benchmarks.ours import running_engine
 from benchmarks.references import FunASR, RawForward, pack, padding_share
@@ -105,4 +106,18 @@ def test_batches_are_cut_where_that_costs_least(lengths: Sequence[int], expected
 
 def test_padding_is_what_no_row_fills() -> None:
     assert padding_share([[2, 4], [10]]) == pytest.approx(2 / 18)
-    assert padding_share([]) == 0
+
+
+def test_every_batch_of_the_engine_is_watched(models: ModelFolders, tmp_path: Path) -> None:
+    spoken = [Recording(f"{seed}", recording(20, seed)) for seed in range(3)]
+    with watched_batches() as batches, running_engine(models, device="cpu", threads=1) as engine:
+        batches.clear()
+        heard = engine.transcribe({each.name: each.track(tmp_path) for each in spoken})
+    assert sum(len(each.lengths) for each in batches) >= sum(len(each.spans) for each in heard.values()) > 0
+    assert all(each.seconds > 0 for each in batches)
+
+
+def test_every_function_that_is_timed_exists() -> None:
+    with timed_stages() as clock:
+        pass
+    assert clock.missing == []
