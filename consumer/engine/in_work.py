@@ -61,7 +61,11 @@ class TrackInWork:
             from consumer.engine.punctuation import apply_marks  # noqa: PLC0415 - loaded by now
 
             marked = apply_marks([word.text for word in words], self.tokens, self.text.marks)
-            words = [replace(word, text=to.text, mark=to.mark) for word, to in zip(words, marked, strict=True)]
+            words = [
+                # Most words are as they were: hours of speech have hundreds of thousands.
+                word if (to.text, to.mark) == (word.text, word.mark) else replace(word, text=to.text, mark=to.mark)
+                for word, to in zip(words, marked, strict=True)
+            ]
         spans, used = [], 0
         for index, (start, end) in enumerate(self.found):
             count = len(self.words[index])

@@ -88,7 +88,8 @@ def apply_marks(words: Sequence[str], tokens: Sequence[str], marks: Sequence[str
     position = 0
     for token, mark in zip(tokens, marks, strict=True):
         position += len(token)
-        mark_at[position] = _ASCII.get(mark, mark) if token[:1].isascii() else mark
+        if mark:
+            mark_at[position] = _ASCII.get(mark, mark) if token[:1].isascii() else mark
     marked: list[Marked] = []
     position = 0
     begins = True

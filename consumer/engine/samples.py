@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +27,18 @@ def count_frames(samples: int) -> int:
 
 
 def read_track(track: Track) -> Samples:
-    """A track's samples, memory-mapped: only what is worked on is ever in memory."""
+    """A track's samples, memory-mapped: what is read stays in memory until `forget` is told."""
     if track.samples == 0:
         return np.empty(0, dtype="<i2")
     return np.memmap(Path(track.path), dtype="<i2", mode="r", shape=(track.samples,))
+
+
+def forget(samples: Samples, first: int, last: int) -> None:
+    """Take samples that were read out of memory, where they are mapped from a file; they can be read again.
+
+    Else what was read of a long recording would count as the process's memory until the system needs it elsewhere.
+    """
+    mapping: object = samples.base
+    if isinstance(mapping, mmap.mmap):
+        begin = first * samples.itemsize // mmap.PAGESIZE * mmap.PAGESIZE
+        mapping.madvise(mmap.MADV_DONTNEED, begin, last * samples.itemsize - begin)

@@ -17,7 +17,7 @@ from consumer.engine.endpoint import BLOCK_MS, EndpointDetector, EndpointOptions
 from consumer.engine.fbank import Fbank
 from consumer.engine.features import Features, Stretch
 from consumer.engine.fsmn import Fsmn, State
-from consumer.engine.samples import FRAME_LENGTH, FRAME_MS, FRAME_SHIFT, Samples
+from consumer.engine.samples import FRAME_LENGTH, FRAME_MS, FRAME_SHIFT, Samples, forget
 from consumer.errors import ModelUnavailable
 from consumer.transcript.types import SAMPLE_RATE
 
@@ -186,7 +186,9 @@ class SpeechStream:
         """Find the speech that ended in the block, given each new frame's probability of noise."""
         if not len(noise):  # less than a frame
             return []
+        read = self._heard * FRAME_SHIFT
         self._heard += len(noise)
+        forget(self._samples, read, self._heard * FRAME_SHIFT)
         found = []
         for start, end in self._endpoints.hear(noise, self.done, loudness):
             # What is not copied would keep the whole block in memory.

@@ -5,8 +5,8 @@ than a round away from its turn however long the others are:
 
 1. a batch of segments, of all recordings together, begins;
 2. the words of the batch before are fetched;
-3. voice activity detection, a minute of each of several recordings at a time: new ones first, then until a batch is
-   full;
+3. voice activity detection, a minute of each of several recordings at a time: new ones first, then until there is
+   enough to choose a batch from;
 4. the batch goes on to its tokens;
 5. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the rest of
    the round took.
@@ -39,6 +39,9 @@ HEARD_A_ROUND_MS = 240_000
 """Most audio that voice activity detection hears in a round, give or take a block: a third of a second on a CPU."""
 HEARD_AT_LEAST_MS = 1000
 """What a block counts at least, however short the recording is."""
+AHEAD = 4
+"""So many batches' worth of speech may wait before a recording is heard further. The more there is to choose from, the
+closer in length are the segments of a batch, and the more of them there are."""
 WAITING_MS = 1_800_000
 """With so much speech waiting, 58 MB of features, new recordings wait too: it would not be recognised sooner."""
 WAVE_TOKENS = 8192
@@ -134,14 +137,14 @@ class Work:
             self._hear(due)
 
     def _due(self, room_ms: int) -> list[RecordingInWork]:
-        """Take the recordings to hear next out of their lines: new ones, and as many others as may fill a batch."""
+        """Take the recordings to hear next out of their lines: new ones, and others while little speech waits."""
         due: list[RecordingInWork] = []
         planned_ms = 0
         while planned_ms < room_ms:
             waiting_ms = self._batcher.waiting_ms + planned_ms
-            if self._new and waiting_ms < max(WAITING_MS, self._batcher.limit_ms):
+            if self._new and waiting_ms < max(WAITING_MS, AHEAD * self._batcher.limit_ms):
                 tag = self._new.popleft()
-            elif self._listening and waiting_ms < self._batcher.limit_ms:
+            elif self._listening and waiting_ms < AHEAD * self._batcher.limit_ms:
                 tag = self._listening.popleft()
             else:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from consumer.pipeline.observer import Load
 
@@ -16,25 +17,51 @@ class Limits:
     audio_ms: int
 
 
-class Intake:
-    """Open or closed. Closes when a limit is reached, opens when all are a quarter below theirs.
+PATIENCE_S = 1.0
+"""How long a full house only holds the polling before partitions are paused. Far below any ``max.poll.interval.ms``."""
 
-    The gap keeps partitions from being paused and resumed with every record, which throws prefetched records away.
+
+class Door(Enum):
+    """Whether records are taken."""
+
+    OPEN = "open"
+    HELD = "held"
+    """Not now, but perhaps at once: do not poll."""
+    SHUT = "shut"
+    """Not soon: pause the partitions, and poll on."""
+
+
+class Intake:
+    """Closes when a limit is reached, opens when all are a quarter below theirs.
+
+    A pause throws away what the client has prefetched, and after it the broker is asked anew. So a house that is full
+    for a moment only holds the polling, and the gap keeps one that stays full from being paused with every record.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._open = True
+        self._full_since: float | None = None
 
-    def update(self, load: Load) -> bool:
-        """Whether records may be taken, given what is in work now."""
+    def update(self, load: Load, now: float, *, blocked: bool = False) -> Door:
+        """Whether records may be taken.
+
+        Args:
+            load: what is in work now.
+            now: seconds of a monotonic clock.
+            blocked: whether what has ended cannot be sent on.
+        """
         pairs = (
             (load.records, self._limits.records),
             (load.bytes, self._limits.bytes),
             (load.audio_ms, self._limits.audio_ms),
         )
-        if self._open:
-            self._open = all(value < limit for value, limit in pairs)
+        if self._full_since is None:
+            fits = all(value < limit for value, limit in pairs)
         else:
-            self._open = all(value <= limit * 3 // 4 for value, limit in pairs)
-        return self._open
+            fits = all(value <= limit * 3 // 4 for value, limit in pairs)
+        if fits and not blocked:
+            self._full_since = None
+            return Door.OPEN
+        if self._full_since is None:
+            self._full_since = now
+        return Door.HELD if now - self._full_since < PATIENCE_S else Door.SHUT

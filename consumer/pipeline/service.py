@@ -25,7 +25,7 @@ from consumer.kafka.offsets import OffsetTracker
 from consumer.kafka.records import Partition, Record, Ticket
 from consumer.kafka.sink import Sink
 from consumer.kafka.source import Source
-from consumer.pipeline.budgets import Intake
+from consumer.pipeline.budgets import Door, Intake
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 IDLE_POLL_S = 0.02
 """How long a turn waits for a record when nothing else is to be done: the most a stage's outcome waits for the loop."""
+
+HELD_S = 0.002
+"""How long a turn that may not poll waits for the stages."""
 
 SETTLE_S = 5.0
 """How long the last commit may take. Without an answer, what it covers is transcribed again, under the same ids."""
@@ -124,7 +127,11 @@ class Service:
             self._next_commit = now + self._settings.kafka.commit_interval_ms / 1000
         load = replace(self._flow.load, records=len(self._tasks))
         self._observer.turned(load)
-        if accept and not self._outbox and self._intake.update(load):
+        door = self._intake.update(load, now, blocked=bool(self._outbox)) if accept else Door.SHUT
+        if door is Door.HELD:
+            self._stop.wait(HELD_S)
+            return
+        if door is Door.OPEN:
             self._source.resume()
         else:
             self._source.pause()
