@@ -95,7 +95,7 @@ def greetings(world: World) -> int:
 PLANTED = """
 import consumer.engine.recogniser as recogniser
 
-real, calls = recogniser.Recogniser.recognise, []
+real, calls = recogniser.Recogniser.encode, []
 
 def planted(self, *arguments, **options):
     calls.append(1)
@@ -103,7 +103,7 @@ def planted(self, *arguments, **options):
         raise RuntimeError("a planted bug")
     return real(self, *arguments, **options)
 
-recogniser.Recogniser.recognise = planted
+recogniser.Recogniser.encode = planted
 from consumer.cli import main
 import sys
 sys.argv = ["tingxie", "run"]
