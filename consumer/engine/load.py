@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from consumer.engine.attention import fuse
 from consumer.engine.device import Beside
 from consumer.engine.features import check_frontend
 from consumer.engine.hub import ModelFolder, find_model
@@ -120,6 +121,7 @@ def _build(folder: ModelFolder, device: str, classes: tuple[str, ...], lfr_n: in
             check_frontend(folder, built.frontend, lfr_n)
         _load_weights(folder, built.model)
         built.model.to(device).eval().requires_grad_(False)
+        fuse(built.model)
         return built
     except ModelUnavailable:
         raise

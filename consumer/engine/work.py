@@ -39,7 +39,7 @@ HEARD_A_ROUND_MS = 240_000
 """Most audio that voice activity detection hears in a round, give or take a block: a third of a second on a CPU."""
 HEARD_AT_LEAST_MS = 1000
 """What a block counts at least, however short the recording is."""
-AHEAD = 4
+AHEAD = 10
 """So many batches' worth of speech may wait before a recording is heard further. The more there is to choose from, the
 closer in length are the segments of a batch, and the more of them there are."""
 WAITING_MS = 1_800_000

@@ -365,6 +365,7 @@ def test_new_recordings_wait_when_more_speech_waits_than_may(
     models: Models, recordings: dict[str, Samples], track: WriteTrack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("consumer.engine.work.WAITING_MS", 1)
+    monkeypatch.setattr("consumer.engine.work.AHEAD", 1)
     work = Work(models, batch_seconds=10)
     clip = track(max(recordings.values(), key=len)[: 20 * SAMPLE_RATE])
     for number in range(6):

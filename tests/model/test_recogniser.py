@@ -200,3 +200,23 @@ def test_times_are_those_of_funasrs_rules() -> None:
         _, expected = ts_prediction_lfr6_standard(torch.tensor(weights), torch.tensor(weights), ["字"] * tokens)
         for ours, theirs in zip(times, expected, strict=True):
             assert ours == pytest.approx((max(0, theirs[0]), max(0, theirs[1])), abs=1)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_fused_attention_gives_what_funasrs_gives(
+    models: Models, auto_model: Callable[[Path], Any], demo_models: Path, *, padded: bool
+) -> None:
+    theirs, ours = auto_model(demo_models / "paraformer").model, models.recogniser._model
+    features = torch.randn(3, 40, theirs.encoder.encoders0[0].in_size, generator=torch.manual_seed(0))
+    lengths = torch.tensor([40, 31, 7] if padded else [40, 40, 40])
+    with torch.inference_mode():
+        expected, _ = theirs.encode(features, lengths)
+        hidden, _ = ours.encode(features, lengths)
+        scores = [
+            model.cal_decoder_with_predictor(expected, lengths, expected[:, :7], torch.tensor([7, 5, 2]))[0]
+            for model in (theirs, ours)
+        ]
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(hidden[row, :length], expected[row, :length], rtol=0, atol=1e-4)
+    for row, count in enumerate([7, 5, 2]):
+        torch.testing.assert_close(scores[1][row, :count], scores[0][row, :count], rtol=0, atol=1e-4)
