@@ -6,6 +6,9 @@ batch is built around one *anchor*, the oldest segment of the recording whose tu
 turn yet goes before those that had (a short clip does not wait for a long recording's queue), but never twice in a row
 (a stream of short clips does not starve the long recording). What is left of the bound is filled by all recordings in
 the same order, one segment each a round, the oldest that is about as long as the anchor.
+
+A first turn is for latency: it takes the recording's first seconds, of any length, so that a short clip is done with
+one batch, and is filled by others that had no turn yet only, so that this batch is short, too.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ CLOSE_ENOUGH = 0.9
 """A segment joins a batch when it and the anchor differ by at most this factor: on average, a tenth is padding."""
 SHORT_MS = 400
 """… or by this much, in milliseconds: padding of very short segments costs next to nothing."""
+FIRST_SHARE_MS = 10_000
+"""So much of a recording, at least a segment, is in the batch of its first turn, however much of it is padding."""
 RECOVERY_S = 60.0
 """After so long without running out of memory, the bound doubles again, until it is what it was."""
 
@@ -126,15 +131,14 @@ class Batcher:
 
     def take(self, now: float = 0.0) -> list[Segment]:
         """The next batch, longest first, whether it is due or not; empty when nothing waits."""
-        whose = self._next_turn()
-        if whose is None:
+        if not self._queues:
             return []
         limit_ms = self.bound.at(now)
-        anchor_ms = self._queues[whose][0].segment.length_ms
-        batch = [self._pop(whose, 0)]
-        longest_ms = anchor_ms
-        others = [recording for recording in (*self._fresh, *self._turned) if recording != whose]
-        offering = [*others, whose]  # who gave the anchor has had a share
+        whose, first = self._next_turn()
+        batch = self._first_share(whose, limit_ms) if first else [self._pop(whose, 0)]
+        anchor_ms, longest_ms = batch[0].length_ms, max(segment.length_ms for segment in batch)
+        others = [recording for recording in (*self._fresh, *(() if first else self._turned)) if recording != whose]
+        offering = others if first else [*others, whose]  # who gave the anchor has had a share
         while offering:
             still_offering = []
             for recording in offering:
@@ -147,19 +151,25 @@ class Batcher:
             offering = still_offering
         return sorted(batch, key=lambda segment: -segment.length_ms)
 
-    def _next_turn(self) -> Hashable | None:
-        """Whose turn it is; that recording is moved behind the others."""
-        if self._fresh and not (self._last_was_fresh and self._turned):
-            self._last_was_fresh = True
-            recording = self._fresh.popleft()
-        elif self._turned:
-            self._last_was_fresh = False
-            recording = self._turned.popleft()
-        else:
-            return None
+    def _next_turn(self) -> tuple[Hashable, bool]:
+        """Whose turn it is, and whether it is the first; that recording is moved behind the others."""
+        self._last_was_fresh = bool(self._fresh) and not (self._last_was_fresh and self._turned)
+        recording = (self._fresh if self._last_was_fresh else self._turned).popleft()
         self._turned.append(recording)
         self._seen.add(recording)
-        return recording
+        return recording, self._last_was_fresh
+
+    def _first_share(self, recording: Hashable, limit_ms: int) -> list[Segment]:
+        """The first seconds of a recording."""
+        share = [self._pop(recording, 0)]
+        while recording in self._queues:
+            following = self._queues[recording][0].segment
+            together = [*share, following]
+            padded_ms = len(together) * max(segment.length_ms for segment in together)
+            if padded_ms > limit_ms or sum(segment.length_ms for segment in together) > FIRST_SHARE_MS:
+                break
+            share.append(self._pop(recording, 0))
+        return share
 
     def _oldest_like(self, recording: Hashable, anchor_ms: int, widest_ms: int) -> int | None:
         """Where the oldest segment is that is about as long as the anchor and no longer than ``widest_ms``."""

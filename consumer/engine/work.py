@@ -3,15 +3,15 @@
 Work goes in rounds, and every part of a round is bounded, so that a recording that comes in meanwhile is never more
 than a round away from its turn however long the others are:
 
-1. a batch of segments, of all recordings together, begins;
-2. the words of the batch before are fetched;
-3. voice activity detection, a minute of each of several recordings at a time: new ones first, then until there is
-   enough to choose a batch from;
-4. the batch goes on to its tokens;
-5. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the rest of
+1. voice activity detection in the first minute of new recordings, so that they are in the next batch;
+2. a batch of segments, of all recordings together, begins;
+3. the words of the batch before are fetched;
+4. voice activity detection in the next minute of other recordings, until there is enough to choose a batch from;
+5. the batch goes on to its tokens;
+6. punctuation of recordings whose segments are all recognised, a window of each at a time, for as long as the rest of
    the round took.
 
-On a GPU the batch is in work all the while, and 2, 3 and 5 are what the host does meanwhile. On a CPU there is nobody
+On a GPU the batch is in work all the while, and 3, 4 and 6 are what the host does meanwhile. On a CPU there is nobody
 else to do it, so a batch is finished in its own round.
 """
 
@@ -114,7 +114,8 @@ class Work:
     def round(self) -> list[Outcome[Recognition]]:
         """Do a round of work; the recordings that ended in it."""
         began = self._clock()
-        self._begin_batch(began)
+        self._listen(new_only=True)
+        self._begin_batch(self._clock())
         self._fetch_words()
         self._listen()
         self.batch_tags = self._line.recordings
@@ -127,16 +128,16 @@ class Work:
 
     # --- voice activity detection ---------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _listen(self, *, new_only: bool = False) -> None:
         heard_ms = 0
         while heard_ms < HEARD_A_ROUND_MS:
-            due = self._due(HEARD_A_ROUND_MS - heard_ms)
+            due = self._due(HEARD_A_ROUND_MS - heard_ms, new_only=new_only)
             if not due:
                 return
             heard_ms += sum(map(_counted_ms, due))
             self._hear(due)
 
-    def _due(self, room_ms: int) -> list[RecordingInWork]:
+    def _due(self, room_ms: int, *, new_only: bool) -> list[RecordingInWork]:
         """Take the recordings to hear next out of their lines: new ones, and others while little speech waits."""
         due: list[RecordingInWork] = []
         planned_ms = 0
@@ -144,7 +145,7 @@ class Work:
             waiting_ms = self._batcher.waiting_ms + planned_ms
             if self._new and waiting_ms < max(WAITING_MS, AHEAD * self._batcher.limit_ms):
                 tag = self._new.popleft()
-            elif self._listening and waiting_ms < AHEAD * self._batcher.limit_ms:
+            elif self._listening and not new_only and waiting_ms < AHEAD * self._batcher.limit_ms:
                 tag = self._listening.popleft()
             else:
                 break

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.engine.batcher import RECOVERY_S, AdaptiveBound, Batcher, Segment, about
+from consumer.engine.batcher import FIRST_SHARE_MS, RECOVERY_S, AdaptiveBound, Batcher, Segment, about
 
 lengths = st.integers(min_value=10, max_value=70_000)
 recordings = st.lists(st.lists(lengths, min_size=1, max_size=12), min_size=1, max_size=8)
@@ -57,7 +57,10 @@ def test_padded_duration_never_exceeds_the_bound(all_lengths: list[list[int]], l
 
 @given(recordings)
 def test_segments_of_a_batch_are_close_in_length_and_longest_first(all_lengths: list[list[int]]) -> None:
-    for batch in drain(filled(all_lengths)):
+    batcher = filled(all_lengths)
+    while batcher._fresh:
+        batcher.take()
+    for batch in drain(batcher):
         lengths_ms = [s.length_ms for s in batch]
         assert lengths_ms == sorted(lengths_ms, reverse=True)
         assert any(least <= lengths_ms[-1] and lengths_ms[0] <= most for least, most in map(about, lengths_ms))
@@ -186,3 +189,16 @@ def test_a_bound_never_exceeds_what_was_set_and_always_recovers(faults: list[tup
         bound.exceeded(cost_ms, now)
         assert 1 <= bound.at(now) <= most_ms
     assert bound.at(now + 21 * RECOVERY_S) == most_ms
+
+
+@given(st.lists(st.integers(10, 10_000), min_size=1, max_size=8))
+def test_a_short_clip_is_in_the_next_batch_as_a_whole_and_with_no_old_company(clip: list[int]) -> None:
+    batcher = filled([[5000] * 100])
+    batcher.take()
+    batcher.take()
+    batcher.add(segments_of("clip", clip))
+    batch = batcher.take()
+    assert {segment.recording for segment in batch} == {"clip"}
+    share = [length for at, length in enumerate(clip) if sum(clip[: at + 1]) <= FIRST_SHARE_MS]
+    if max(share) * len(share) <= 60_000:
+        assert len(batch) >= len(share)
