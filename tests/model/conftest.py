@@ -112,17 +112,20 @@ def track(tmp_path: Path) -> Callable[..., Track]:
     return write
 
 
-@pytest.fixture(scope="session")
-def bicif_folder(demo_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder like Paraformer-large's (a timing head with an LSTM), small and with random weights."""
+@pytest.fixture(scope="session", params=["BiCifParaformer", "SeacoParaformer"])
+def bicif_folder(demo_models: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A model folder like Paraformer-large's (a timing head with an LSTM), small and with random weights.
+
+    One of each class that has such a head; SeACo's has layers for hotwords besides.
+    """
     with quiet_libraries():
         import torch  # noqa: PLC0415 - slow import
         from funasr import AutoModel  # noqa: PLC0415 - slow import
 
-    folder = tmp_path_factory.mktemp("models") / "bicif"
+    folder: Path = tmp_path_factory.mktemp("models") / request.param.lower()
     shutil.copytree(demo_models / "paraformer", folder)
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["model"], config["predictor"] = "BiCifParaformer", "CifPredictorV3"
+    config["model"], config["predictor"] = request.param, "CifPredictorV3"
     config["model_conf"] |= {"predictor_bias": 1, "ctc_weight": 0.0}
     config["predictor_conf"] |= {
         "smooth_factor2": 0.25,
@@ -131,6 +134,10 @@ def bicif_folder(demo_models: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "use_cif1_cnn": False,
         "upsample_type": "cnn_blstm",
     }
+    if request.param == "SeacoParaformer":
+        width = config["encoder_conf"]["output_size"]
+        config["model_conf"] |= {"inner_dim": width, "bias_encoder_type": "lstm", "bias_encoder_bid": False}
+        config |= {"seaco_decoder": config["decoder"], "seaco_decoder_conf": dict(config["decoder_conf"])}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "model.pt").unlink()
     with quiet_libraries():

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consumer.engine.load import Models, load_models
 from consumer.engine.recogniser import Recogniser
@@ -54,11 +56,38 @@ def test_words_do_not_depend_on_the_rest_of_the_batch(models: Models, segments: 
     by_itself = alone(models.recogniser, segments)
     mels = mels_of(segments)
     chance = random.Random(0)
-    for _ in range(20):
+    for _ in range(100):
         chosen = chance.sample(range(len(segments)), min(len(segments), chance.randint(2, 12)))
         batch = models.recogniser.recognise([mels[i] for i in chosen], [0] * len(chosen))
         for i, words in zip(chosen, batch, strict=True):
             assert_same_words(words, by_itself[i])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    length_ms=st.integers(50, 8000),
+    neighbours=st.lists(st.tuples(st.integers(0, 10**6), st.integers(50, 8000)), min_size=1, max_size=6),
+    place=st.integers(0, 6),
+)
+def test_words_do_not_depend_on_any_neighbours_or_lengths(
+    models: Models,
+    recordings: dict[str, Samples],
+    length_ms: int,
+    neighbours: list[tuple[int, int]],
+    place: int,
+) -> None:
+    speech = np.concatenate(list(recordings.values()))
+
+    def cut(at: int, length: int) -> Samples:
+        begin = at % (len(speech) - 8000 * 16)
+        return speech[begin : begin + length * 16]
+
+    segment = cut(length_ms * 7919, length_ms)
+    batch = [cut(at, length) for at, length in neighbours]
+    place = min(place, len(batch))
+    batch.insert(place, segment)
+    heard = models.recogniser.recognise(mels_of(batch), [0] * len(batch))
+    assert_same_words(heard[place], alone(models.recogniser, [segment])[0])
 
 
 @pytest.mark.parametrize("silent", [[0], [-1], [0, -1]])
