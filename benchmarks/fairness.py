@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
             batches.clear()
             engine.submit(LONG, long)
             while len(batches) < SETTLE_BATCHES:
-                time.sleep(0.1)
+                engine.next(0.1)
             loaded, waited = probe(engine, clip, batches, options.rounds, options.budget_s)
             engine.cancel(LONG)
     alone = statistics.median(unloaded)

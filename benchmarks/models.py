@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +18,8 @@ from typing import Any
 import yaml
 
 from benchmarks.audio import speech
-from benchmarks.report import progress
 from consumer.demo.assets import MODELS as DEMO
+from tests.servers.cache import make_once
 
 VERSION = 1
 """Part of the folders' names; raised whenever other weights would come out."""
@@ -97,22 +95,6 @@ def cache_root() -> Path:
         return Path(chosen) / "benchmarks"
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(user_cache) / "tingxie" / "benchmarks"
-
-
-def make_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Fill a folder unless it is there; one under its final name is whole, whatever was interrupted before."""
-    if folder.is_dir():
-        return folder
-    progress(f"making {folder}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        make(draft)
-        draft.chmod(0o755)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
 
 
 def make_recogniser(folder: Path, size: Size) -> None:

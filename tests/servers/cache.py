@@ -1,4 +1,4 @@
-"""Where server programs are kept between runs, installed once even when several sessions start at a time."""
+"""Where server programs are kept between runs, and how what takes long is made once, even when several ask at a time."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def install_once(name: str, build: Callable[[Path], None]) -> Path:
-    """Return the folder ``name``, building it first when it is not there.
+    """The folder of the server ``name``, as `make_once` makes it."""
+    return make_once(cache_root() / name, build)
+
+
+def make_once(target: Path, build: Callable[[Path], None]) -> Path:
+    """Return the folder ``target``, building it first when it is not there.
 
     ``build`` fills a temporary folder, which is renamed when it is complete: a folder under its final name is whole,
-    whatever was interrupted before.
-
-    Raises:
-        ServerError: ``build`` could not do its work.
+    whatever was interrupted before. What ``build`` raises is passed on.
     """
-    target = cache_root() / name
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f".{name}.lock")):
+    with _locked(target.with_name(f".{target.name}.lock")):
         if not target.is_dir():
-            draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=target.parent))
+            draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             try:
                 build(draft)
                 draft.chmod(0o755)
