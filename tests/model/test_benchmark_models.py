@@ -17,6 +17,7 @@ from benchmarks.inside import timed_stages, watched_batches
 from benchmarks.models import ModelFolders, Size, demo_models, make_punctuation, make_recogniser
 from benchmarks.ours import running_engine
 from benchmarks.references import FunASR, RawForward, pack, padding_share
+from tests.servers.cache import make_once
 
 TINY = Size(
     encoder={"output_size": 32, "attention_heads": 2, "linear_units": 32, "num_blocks": 2, "kernel_size": 11},

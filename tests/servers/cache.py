@@ -1,4 +1,4 @@
-"""Where server programs are kept between runs, and how what takes long is made once, even when several ask at a time."""
+"""Where server programs are kept between runs, and how what takes long is made once, even when several ask for it."""
 
 from __future__ import annotations
 
