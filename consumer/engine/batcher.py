@@ -85,7 +85,6 @@ class Batcher:
     """
 
     def __init__(self, limit_ms: int, patience_s: float = 0.0) -> None:
-        self.limit_ms = limit_ms
         self.bound = AdaptiveBound(limit_ms)
         self.waiting_ms = 0
         """Speech that waits, in milliseconds."""

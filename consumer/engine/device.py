@@ -7,6 +7,25 @@ from contextlib import contextmanager
 
 import torch
 
+from consumer.errors import DeviceMemoryExhausted
+
+
+def reason_of(cause: torch.OutOfMemoryError) -> str:
+    """What torch said, in a line. Keep this and not the error, whose traceback holds the memory that is too little."""
+    return str(cause).splitlines()[0] if str(cause) else "no further reason given"
+
+
+def no_memory(purpose: str, reason: str) -> DeviceMemoryExhausted:
+    """The error of a recording that the device has no room for.
+
+    Args:
+        purpose: what it was needed for, as in "for a segment of 60 s by itself".
+        reason: as `reason_of` gives it.
+    """
+    return DeviceMemoryExhausted(
+        f"The device has no memory {purpose} ({reason}). Use a device with more memory, or end what else runs on it."
+    )
+
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor of the host on the device; a GPU copies it while the host goes on."""

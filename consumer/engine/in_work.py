@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+
+import torch
 
 from consumer.engine.api import EngineJob
+from consumer.engine.punctuation import PunctuatedText, apply_marks
+from consumer.engine.vad import Speech, SpeechStream
 from consumer.transcript.types import Span, Word
-
-if TYPE_CHECKING:
-    import torch
-
-    from consumer.engine.punctuation import PunctuatedText
-    from consumer.engine.vad import Speech, SpeechStream
 
 
 @dataclass(slots=True)
@@ -58,8 +55,6 @@ class TrackInWork:
         """The spans in which a word was heard, with the punctuation of the whole text."""
         words = self.all_words()
         if self.text is not None:
-            from consumer.engine.punctuation import apply_marks  # noqa: PLC0415 - loaded by now
-
             marked = apply_marks([word.text for word in words], self.tokens, self.text.marks)
             words = [
                 # Most words are as they were: hours of speech have hundreds of thousands.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from consumer.engine.batcher import AdaptiveBound, Segment
+from consumer.engine.device import no_memory, reason_of
 from consumer.engine.recogniser import Decoding, Encoded, Recogniser
 from consumer.errors import DeviceMemoryExhausted
 from consumer.transcript.types import Word
@@ -117,7 +118,7 @@ class RecogniserLine:
         try:
             step(self._recogniser)
         except torch.OutOfMemoryError as cause:
-            reason = str(cause).splitlines()[0] if str(cause) else "no further reason given"
+            reason = reason_of(cause)
         else:
             return True
         # Outside of the handler, whose traceback would keep the batch's memory.
@@ -131,10 +132,7 @@ class RecogniserLine:
         longest_ms = max(waiting.segment.length_ms for waiting in segments)
         self._bound.exceeded(longest_ms * len(segments), self._clock())
         if len(segments) == 1:
-            error = DeviceMemoryExhausted(
-                f"The device has no memory for a segment of {longest_ms / 1000:.1f} s by itself ({reason}). "
-                "Use a device with more memory, or end what else runs on it."
-            )
+            error = no_memory(f"for a segment of {longest_ms / 1000:.1f} s by itself", reason)
             self._heard.append(Heard(segments[0].segment, error))
             return
         half = len(segments) // 2

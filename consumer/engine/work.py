@@ -25,13 +25,14 @@ import torch
 
 from consumer.engine.api import EngineJob
 from consumer.engine.batcher import Batcher, Segment
+from consumer.engine.device import no_memory, reason_of
 from consumer.engine.in_work import RecordingInWork, TrackInWork
 from consumer.engine.line import RecogniserLine, Waiting
 from consumer.engine.load import Models
 from consumer.engine.punctuation import PunctuatedText
 from consumer.engine.samples import read_track
 from consumer.engine.vad import Speech
-from consumer.errors import DeviceMemoryExhausted, RecordingError
+from consumer.errors import RecordingError
 from consumer.stage import Outcome
 from consumer.transcript.types import Recognition
 
@@ -143,9 +144,9 @@ class Work:
         planned_ms = 0
         while planned_ms < room_ms:
             waiting_ms = self._batcher.waiting_ms + planned_ms
-            if self._new and waiting_ms < max(WAITING_MS, AHEAD * self._batcher.limit_ms):
+            if self._new and waiting_ms < max(WAITING_MS, AHEAD * self._batcher.bound.most_ms):
                 tag = self._new.popleft()
-            elif self._listening and not new_only and waiting_ms < AHEAD * self._batcher.limit_ms:
+            elif self._listening and not new_only and waiting_ms < AHEAD * self._batcher.bound.most_ms:
                 tag = self._listening.popleft()
             else:
                 break
@@ -161,10 +162,7 @@ class Work:
             with self._models.beside():
                 found = self._models.detector.advance([recording.tracks[at].speech for recording, at in heard])
         except torch.OutOfMemoryError as cause:
-            error = DeviceMemoryExhausted(
-                f"The device has no memory to find speech in {len(heard)} recordings ({_reason(cause)}). "
-                "Use a device with more memory, or end what else runs on it."
-            )
+            error = no_memory(f"to find speech in {len(heard)} recordings", reason_of(cause))
             for recording in due:
                 self._end(recording, error)
             return
@@ -275,7 +273,3 @@ class Work:
 
 def _counted_ms(recording: RecordingInWork) -> int:
     return max(recording.next_ms, HEARD_AT_LEAST_MS)
-
-
-def _reason(cause: BaseException) -> str:
-    return str(cause).splitlines()[0] if str(cause) else "no further reason given"
