@@ -7,8 +7,8 @@ turn yet goes before those that had (a short clip does not wait for a long recor
 (a stream of short clips does not starve the long recording). What is left of the bound is filled by all recordings in
 the same order, one segment each a round, the oldest that is about as long as the anchor.
 
-A first turn is for latency: it takes the recording's first seconds, of any length, so that a short clip is done with
-one batch, and is filled by others that had no turn yet only, so that this batch is short, too.
+A short clip is there for its latency: with its first turn all of it is in one batch, whatever the lengths, and that
+batch is a short one, too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ CLOSE_ENOUGH = 0.9
 """A segment joins a batch when it and the anchor differ by at most this factor: on average, a tenth is padding."""
 SHORT_MS = 400
 """… or by this much, in milliseconds: padding of very short segments costs next to nothing."""
-FIRST_SHARE_MS = 10_000
-"""So much of a recording, at least a segment, is in the batch of its first turn, however much of it is padding."""
+CLIP_MS = 10_000
+"""A recording with no more speech than this is a short clip."""
+CLIP_BATCH_MS = 16_000
+"""A short clip's batch is filled up to this, padding included. The more, the better is the device used; but who comes
+next waits for it as well."""
 RECOVERY_S = 60.0
 """After so long without running out of memory, the bound doubles again, until it is what it was."""
 
@@ -133,11 +136,14 @@ class Batcher:
         if not self._queues:
             return []
         limit_ms = self.bound.at(now)
-        whose, first = self._next_turn()
-        batch = self._first_share(whose, limit_ms) if first else [self._pop(whose, 0)]
-        anchor_ms, longest_ms = batch[0].length_ms, max(segment.length_ms for segment in batch)
-        others = [recording for recording in (*self._fresh, *(() if first else self._turned)) if recording != whose]
-        offering = others if first else [*others, whose]  # who gave the anchor has had a share
+        whose, is_first = self._next_turn()
+        batch = [self._pop(whose, 0)]
+        if is_first and batch[0].length_ms + self._waiting_ms_of(whose) <= CLIP_MS:
+            batch += self._rest_of_clip(whose, batch[0], limit_ms)
+            limit_ms = min(limit_ms, CLIP_BATCH_MS)
+        anchor_ms = longest_ms = max(segment.length_ms for segment in batch)
+        offering = [recording for recording in (*self._fresh, *self._turned) if recording != whose]
+        offering.append(whose)  # who gave the anchor has had a share
         while offering:
             still_offering = []
             for recording in offering:
@@ -158,17 +164,19 @@ class Batcher:
         self._seen.add(recording)
         return recording, self._last_was_fresh
 
-    def _first_share(self, recording: Hashable, limit_ms: int) -> list[Segment]:
-        """The first seconds of a recording."""
-        share = [self._pop(recording, 0)]
+    def _waiting_ms_of(self, recording: Hashable) -> int:
+        return sum(waiting.segment.length_ms for waiting in self._queues.get(recording, ()))
+
+    def _rest_of_clip(self, recording: Hashable, first: Segment, limit_ms: int) -> list[Segment]:
+        """What follows the first segment of a short clip, as far as the bound admits."""
+        rest: list[Segment] = []
+        longest_ms = first.length_ms
         while recording in self._queues:
-            following = self._queues[recording][0].segment
-            together = [*share, following]
-            padded_ms = len(together) * max(segment.length_ms for segment in together)
-            if padded_ms > limit_ms or sum(segment.length_ms for segment in together) > FIRST_SHARE_MS:
+            longest_ms = max(longest_ms, self._queues[recording][0].segment.length_ms)
+            if (len(rest) + 2) * longest_ms > limit_ms:
                 break
-            share.append(self._pop(recording, 0))
-        return share
+            rest.append(self._pop(recording, 0))
+        return rest
 
     def _oldest_like(self, recording: Hashable, anchor_ms: int, widest_ms: int) -> int | None:
         """Where the oldest segment is that is about as long as the anchor and no longer than ``widest_ms``."""
