@@ -91,6 +91,7 @@ class LimitSettings(Section):
 
     object_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest object, bytes")
     audio_seconds: int = Field(default=12 * 3600, gt=0, description="longest recording")
+    fetch_seconds: float = Field(default=3600.0, gt=0, description="wall time for downloading one recording")
     decode_seconds: int = Field(default=900, gt=0, description="wall time for decoding one recording")
     channels: int = Field(default=16, gt=0, description="most channels in a recording")
     transcript_bytes: int | None = Field(
@@ -108,6 +109,11 @@ class LimitSettings(Section):
         default_factory=lambda: Path(tempfile.gettempdir()) / "tingxie", description="where audio in work is kept"
     )
     drain_seconds: float = Field(default=25.0, ge=0, description="how long SIGTERM lets work finish")
+    stall_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="a loop that has not turned for so long is stuck: the process logs all stacks and ends",
+    )
 
 
 class EngineSettings(Section):
@@ -129,6 +135,14 @@ class EngineSettings(Section):
     )
     batch_wait_ms: int = Field(
         default=20, ge=0, description="how long speech may wait for more to fill its batch, while the device is idle"
+    )
+    load_seconds: float = Field(
+        default=1800.0, gt=0, description="how long the models may take to load, their download included"
+    )
+    stall_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="an engine that has worked on one batch for so long is stuck: the process logs all stacks and ends",
     )
 
 

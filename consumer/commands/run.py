@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 from types import FrameType
 
@@ -17,11 +18,15 @@ log = structlog.get_logger("tingxie")
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once, uncommitted work intact.
 
+    SIGQUIT writes the stacks of all threads to standard error, and so does a crash in native code.
+
     Raises:
         TingxieError: the service cannot start or cannot go on.
     """
     configure_logging(settings.telemetry.log_level, settings.telemetry.log_format)
-    with open_service(settings) as service:
+    faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT)
+    with open_service(settings, supervised=True) as service:
 
         def stop(number: int, _: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)

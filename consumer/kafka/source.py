@@ -11,17 +11,21 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumer.errors import StopError
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.membership import Membership, membership_of
 from consumer.kafka.records import Headers, Partition, Record
 from consumer.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+
+STATISTICS_MS = 1000
+"""How often the client tells where it stands: how late a probe may learn that the broker is gone, or is back."""
 
 LEAVE_S = 5.0
 """How long leaving the group may take; with a broker it takes milliseconds."""
 
 
 class AssignmentListener(Protocol):
-    """Told of every change of the assignment while `Source.poll` runs."""
+    """Told of the group, and of every change of the assignment, while `Source.poll` runs."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """These came in addition to those already assigned."""
@@ -31,6 +35,9 @@ class AssignmentListener(Protocol):
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Somebody else has these already; committing would be wrong."""
+
+    def membership(self, membership: Membership) -> None:
+        """Where the client stands with its group; told every second, changed or not."""
 
 
 class Source:
@@ -61,6 +68,8 @@ class Source:
                 **client_properties(settings),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._on_statistics,
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
             },
@@ -162,6 +171,9 @@ class Source:
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._leaving:
             self._listener.lost(_pairs(partitions))
+
+    def _on_statistics(self, statistics: str) -> None:
+        self._listener.membership(membership_of(statistics))
 
     def _on_error(self, error: KafkaError) -> None:
         """Called for what concerns the client as a whole; raising here would be swallowed, so it is kept for `poll`."""

@@ -13,7 +13,7 @@ from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.work import Gates
-from consumer.stage import Outcome
+from consumer.stage import Doing, Outcome
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Track, Word
 
 MODEL = ModelInfo("demo", "1", "vad@1", "punc@1", "float32", "cpu")
@@ -53,6 +53,9 @@ class FakeStage:
 
     def close(self, timeout_s: float) -> None:
         self.closed = True
+
+    def doing(self) -> list[Doing]:
+        return []
 
     def finish(self, tag: Hashable, value: object, elapsed_ms: int = 10) -> None:
         self.jobs.pop(tag)
