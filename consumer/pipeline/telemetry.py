@@ -130,20 +130,23 @@ class InWork(Observer):
     """What is in work, for the log of a process that is stuck. Written by the loop, read by the watchdog."""
 
     def __init__(self) -> None:
-        self._records: dict[Hashable, dict[str, Any]] = {}
+        self._records: dict[Hashable, tuple[Recording, str]] = {}
 
     def records(self) -> dict[Hashable, dict[str, Any]]:
         """What names each recording, and its stage, by tag. Any thread may ask."""
-        return self._records.copy()
+        return {
+            tag: {**coordinates(tag), "bucket": recording.bucket, "key": recording.key, "stage": stage}
+            for tag, (recording, stage) in self._records.copy().items()
+        }
 
     def admitted(self, tag: Hashable, recording: Recording) -> None:
         """It is in work until its end is acknowledged."""
-        self._records[tag] = {**coordinates(tag), "bucket": recording.bucket, "key": recording.key}
+        self._records[tag] = recording, "waiting"
 
     def entered(self, tag: Hashable, stage: str) -> None:
-        """Keep the stage. The fields are replaced as a whole: they may be read meanwhile."""
+        """Keep the stage."""
         if tag in self._records:
-            self._records[tag] = {**self._records[tag], "stage": stage}
+            self._records[tag] = self._records[tag][0], stage
 
     def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
         """Forget it."""

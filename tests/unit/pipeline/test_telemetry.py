@@ -73,7 +73,7 @@ def test_what_is_in_work_is_known_with_its_stage() -> None:
     records = in_work_of_two().records()
     named = {"topic": "uploads", "partition": 0, "offset": 5, "recording": 0, "bucket": "audio-in", "key": "a.wav"}
     assert records[FIRST] == {**named, "stage": "decode"}
-    assert "stage" not in records[SECOND]
+    assert records[SECOND]["stage"] == "waiting"
 
 
 def test_what_is_acknowledged_is_no_longer_in_work() -> None:
