@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import threading
 from types import FrameType
 
 import structlog
@@ -24,6 +25,7 @@ def run(settings: Settings) -> None:
         TingxieError: the service cannot start or cannot go on.
     """
     configure_logging(settings.telemetry.log_level, settings.telemetry.log_format)
+    threading.current_thread().name = "loop"  # as the watchdog calls it
     faulthandler.enable()
     faulthandler.register(signal.SIGQUIT)
     with open_service(settings, supervised=True) as service:

@@ -24,7 +24,7 @@ class Overdue:
         """One line that names the thread, the times and the setting."""
         deadline = self.doing.deadline
         return (
-            f"thread {self.doing.thread} has been {self.doing.what} for {self.stood_s:.0f} s, "
+            f"thread {self.doing.thread} has been {self.doing.what} for {self.stood_s:.1f} s, "
             f"more than {deadline.seconds:g} s (see {deadline.setting})"
         )
 

@@ -83,7 +83,7 @@ class Watchdog:
         self._in_work = in_work
         self._end = end or End()
         self._watched: list[Callable[[], Sequence[Doing]]] = []
-        self._vigil = Vigil(most_s=5 * LOOK_S)
+        self._vigil = Vigil(most_s=2 * LOOK_S)  # later than that, the process was frozen or had no processor
         self._found_s: float | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)

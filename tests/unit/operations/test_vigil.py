@@ -25,7 +25,7 @@ def test_work_beyond_its_deadline_is_named_with_its_setting() -> None:
     vigil, round_ = Vigil(5.0), engine(100.0)
     assert look_from(vigil, round_, 100, 110) == []
     assert look_from(vigil, round_, 111, 111) == [
-        "thread engine has been in one round of work for 11 s, more than 10 s (see engine.stall_seconds)"
+        "thread engine has been in one round of work for 11.0 s, more than 10 s (see engine.stall_seconds)"
     ]
 
 

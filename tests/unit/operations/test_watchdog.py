@@ -83,7 +83,7 @@ def test_a_stuck_thread_fails_the_probe_is_logged_and_ends_the_process_after_a_g
     guarded.pass_s(1)
     with capture_logs() as lines:
         guarded.pass_s(5)
-    reason = "thread engine has been in one round of work for 6 s, more than 5 s (see engine.stall_seconds)"
+    reason = "thread engine has been in one round of work for 6.0 s, more than 5 s (see engine.stall_seconds)"
     assert guarded.health.live() == reason
     stuck, also, *stacks = lines
     assert (stuck["event"], stuck["log_level"], stuck["reason"]) == ("stuck", "error", reason)
