@@ -31,9 +31,12 @@ PREFIX = "tingxie/1:"
 _ROOM = (MOST_BYTES - len(PREFIX)) * 3 // 4
 _HEAD = 24
 """Bytes that base, span and form take at most together."""
+_RUN = 6
+"""Bytes that an incomplete offset and the complete ones before it take at most together: a span has up to 35 bits."""
 _RUNS, _BITS = 0, 1
-_MOST_SPAN = 2**32
-"""More offsets than this between two incomplete ones are no progress of ours."""
+
+MOST_INCOMPLETE = (_ROOM - _HEAD) // _RUN
+"""So many incomplete offsets have room for sure, wherever they are and whichever of them complete first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +55,22 @@ class Progress:
     incomplete: Mapping[int, int] = field(default_factory=dict)
 
 
-def fits(span: int, incomplete: int) -> bool:
-    """Whether metadata about so many offsets has room for sure, whichever of the incomplete ones complete first."""
-    runs = incomplete * (1 + _length(span)) + _length(span)
-    return _HEAD + min(runs, span // 8 + 1) <= _ROOM
-
-
 def encode(progress: Progress) -> str:
     """The text for an offset commit; empty when there is nothing to say that the offset does not.
 
     Deaths are left out where there is no room for them: they guard against a rare fault, the rest against repeats.
 
     Raises:
-        ValueError: it has no room although `fits` was asked before; a caller that sees this did not ask.
+        ValueError: more than `MOST_INCOMPLETE` are incomplete, and they have no room.
     """
     if progress.base == progress.end:
         return ""
     span = progress.end - progress.base
     told = [offset - progress.base for offset in progress.incomplete]
     head = [*_varint(progress.base), *_varint(span)]
-    runs, bits = bytes((_RUNS, *_runs(told, span))), bytes((_BITS, *_bits(told, span)))
-    body = bytes(head) + (runs if len(runs) <= len(bits) else bits)
+    body = bytes((*head, _RUNS, *_runs(told, span)))
+    if len(head) + 1 + span // 8 < len(body):
+        body = bytes((*head, _BITS, *_bits(told, span)))
     if len(body) > _ROOM:
         raise ValueError(f"{len(told)} incomplete offsets of {span} have no room in the metadata of a commit")
     deaths = bytes(_deaths(progress.incomplete.values())) if any(progress.incomplete.values()) else b""
@@ -102,10 +100,12 @@ def decode(metadata: str | None, offset: int) -> Progress:
 
 def _read(body: bytes) -> Progress:
     numbers = _Numbers(body)
-    base, span, form = next(numbers), next(numbers), next(numbers)
-    if span > _MOST_SPAN or form not in {_RUNS, _BITS}:
-        raise ValueError(f"span {span}, form {form}")
+    base, span, form = numbers.next(), numbers.next(), numbers.next()
+    if form not in {_RUNS, _BITS}:
+        raise ValueError(f"form {form} is not known")
     told = list(_told_by_runs(numbers, span) if form == _RUNS else _told_by_bits(numbers, span))
+    if len(told) > MOST_INCOMPLETE:
+        raise ValueError("more incomplete offsets than anybody has in work")
     deaths = list(_told_deaths(numbers, len(told)))
     deaths += [0] * (len(told) - len(deaths))
     return Progress(base, base + span, {base + at: count for at, count in zip(told, deaths, strict=True)})
@@ -122,22 +122,15 @@ def _varint(number: int) -> Iterator[int]:
     yield number
 
 
-def _length(number: int) -> int:
-    """Bytes of a number's LEB128."""
-    return max(1, -(-number.bit_length() // 7))
-
-
 class _Numbers:
-    """Reads LEB128 numbers; IndexError and StopIteration never mix, since a truncated number is an error of the text."""
+    """Reads LEB128 numbers; IndexError where one is cut off."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._at = 0
 
-    def __iter__(self) -> _Numbers:
-        return self
-
-    def __next__(self) -> int:
+    def next(self) -> int:
+        """The next number."""
         number = shift = 0
         while True:
             byte = self._body[self._at]
@@ -164,34 +157,27 @@ class _Numbers:
 
 
 def _runs(told: list[int], span: int) -> Iterator[int]:
-    """Lengths of runs of incomplete and complete offsets in turns, the last one left out: it ends with the span."""
-    at = 0
-    start = end = 0
+    """Lengths of runs of incomplete and complete offsets in turns."""
+    begin = end = 0  # of the run of incomplete ones that is not told yet
     for each in told:
         if each != end:
-            yield from _varint(end - start)
-            yield from _varint(each - end)
-            start = each
+            yield from (*_varint(end - begin), *_varint(each - end))
+            begin = each
         end = each + 1
-        at = end
-    if told:
-        yield from _varint(end - start)
-    if at == span:
-        return
-    if not told:
-        yield from _varint(0)
-    yield from _varint(span - at)
+    yield from _varint(end - begin)
+    if end < span:
+        yield from _varint(span - end)
 
 
 def _told_by_runs(numbers: _Numbers, span: int) -> Iterator[int]:
     at = 0
     incomplete = True
     while at < span:
-        count = next(numbers)
+        count = numbers.next()
         if count > span - at or (count == 0 and at > 0):
             raise ValueError("its runs do not fit its span")
         if incomplete:
-            if count > MOST_BYTES * 8:
+            if count > MOST_INCOMPLETE:
                 raise ValueError("more incomplete offsets than anybody has in work")
             yield from range(at, at + count)
         at += count
@@ -199,9 +185,7 @@ def _told_by_runs(numbers: _Numbers, span: int) -> Iterator[int]:
 
 
 def _bits(told: list[int], span: int) -> bytes:
-    bits = bytearray(-(-span // 8)) if span <= MOST_BYTES * 8 else bytearray(MOST_BYTES)
-    if span > MOST_BYTES * 8:
-        return bytes(bits)  # too long to be chosen
+    bits = bytearray(-(-span // 8))
     for each in told:
         bits[each >> 3] |= 1 << (each & 7)
     return bytes(bits)
@@ -224,7 +208,7 @@ def _deaths(counts: Iterable[int]) -> Iterator[int]:
 def _told_deaths(numbers: _Numbers, most: int) -> Iterator[int]:
     told = 0
     while not numbers.ended:
-        alike, count = next(numbers), next(numbers)
+        alike, count = numbers.next(), numbers.next()
         told += alike
         if alike == 0 or told > most:
             raise ValueError("more deaths than incomplete offsets")
