@@ -188,13 +188,14 @@ def test_a_first_record_in_work_is_told_at_once_and_all_are_after_a_death() -> N
     tracker = OffsetTracker()
     tracker.assign(P0)
     first, second = tracker.polled(P0, 0, 1) + tracker.polled(P0, 1, 1)
-    assert not tracker.urgent
+    urgent = [tracker.urgent]
     tracker.begin(first)
-    assert tracker.urgent
+    urgent.append(tracker.urgent)
     following = handed_over(tracker)
-    assert not tracker.urgent
+    urgent.append(tracker.urgent)
     tracker.begin(second)
-    assert not tracker.urgent, "the next regular commit tells of it"
+    urgent.append(tracker.urgent)
+    assert urgent == [False, True, False, False], "the next regular commit tells of the second"
     first, second = following.polled(P0, 0, 1) + following.polled(P0, 1, 1)
     following.begin(first)
     following.commits()
