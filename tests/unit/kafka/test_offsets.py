@@ -233,6 +233,7 @@ class Offsets(RuleBasedStateMachine):
         self.broker: dict[Partition, Commit] = {}
         self.ended: set[tuple[Partition, int]] = set()  # acknowledged since the group was last moved below them
         self.told: set[tuple[Partition, int]] = set()  # of these, what the broker was told
+        self.known: set[tuple[Partition, int]] = set()  # of these, what the owner knows: told before, or ended by it
         self.position: dict[Partition, int] = {}  # of those assigned
         self.generations: dict[Partition, int] = {}
         self.open: dict[tuple[Partition, int], set[int]] = {}  # in this assignment
@@ -247,6 +248,8 @@ class Offsets(RuleBasedStateMachine):
         progress = None if commit is None else decode(commit.metadata, commit.offset)
         self.generations[partition] = self.tracker.assign(partition, progress)
         self.position[partition] = 0 if commit is None else commit.offset
+        self.known = {each for each in self.known if each[0] != partition}
+        self.known |= {each for each in self.told if each[0] == partition}
 
     @rule(partition=st.sampled_from(PARTITIONS), kind=st.sampled_from(["leave", "lose"]))
     def revoke(self, partition: Partition, kind: str) -> None:
@@ -362,6 +365,7 @@ class Offsets(RuleBasedStateMachine):
             if completed:
                 del self.open[partition, ticket.offset]
                 self.ended.add((partition, ticket.offset))
+                self.known.add((partition, ticket.offset))
         else:
             assert not completed
 
@@ -377,7 +381,7 @@ class Offsets(RuleBasedStateMachine):
         self.broker.update(commits)
         for partition in commits:
             self.told = {each for each in self.told if each[0] != partition}
-            self.told |= {each for each in self.ended if each[0] == partition}
+            self.told |= {each for each in self.known if each[0] == partition}
 
     # --- what must hold ---
 
