@@ -10,11 +10,13 @@ from functools import partial
 
 from consumer.audio.decoder import STARTUP_SECONDS, Decoder
 from consumer.engine.engine import Engine
+from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.operations.server import HealthServer
 from consumer.operations.watchdog import Watchdog
+from consumer.pipeline.breaker import Breaker, BreakerLimits
 from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
@@ -57,7 +59,7 @@ def open_flow(
     with ExitStack() as stack:
         limits = settings.limits
         wake = threading.Event()
-        spool = stack.enter_context(Spool(limits.spool_dir))
+        spool = stack.enter_context(Spool(limits.spool_dir, limits.spool_free_bytes))
         objects = stack.enter_context(closing(ObjectFetcher(settings.storage, limits, spool)))
         fetch = LocalFetcher(objects, limits, spool).fetch if local_files else objects.fetch
         decoder = stack.enter_context(closing(Decoder(limits, spool)))
@@ -125,7 +127,8 @@ def open_service(
         health,
         settings.kafka.bootstrap_servers,
         start=Deadline(engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
-        turn=Deadline(limits.stall_seconds, "limits.stall_seconds"),
+        # A turn in which partitions go to another member lasts as long as that may.
+        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
     )
     everyone = Observers(
         LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
@@ -150,6 +153,16 @@ def open_service(
             intake=Intake(
                 Limits(limits.in_flight_records, limits.in_flight_bytes, limits.in_flight_audio_seconds * 1000)
             ),
-            outgoing=Outgoing(settings.topics, settings.kafka.group_id, telemetry.ce_source, time.time),
+            breaker=Breaker(
+                BreakerLimits(
+                    limits.dead_letter_share,
+                    limits.dead_letter_count,
+                    limits.dead_letter_window_seconds,
+                    limits.dead_letter_probe_seconds,
+                )
+            ),
+            outgoing=Outgoing(
+                settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
+            ),
             observer=everyone,
         )

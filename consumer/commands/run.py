@@ -19,6 +19,7 @@ log = structlog.get_logger("tingxie")
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once, uncommitted work intact.
 
+    SIGUSR1 lets recordings in again after too many dead letters paused consumption.
     SIGQUIT writes the stacks of all threads to standard error, and so does a crash in native code.
 
     Raises:
@@ -34,8 +35,12 @@ def run(settings: Settings) -> None:
             signal.signal(number, signal.SIG_DFL)
             service.stop()
 
+        def resume(*_: object) -> None:
+            service.resume()
+
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGUSR1, resume)
         log.info(
             "starting",
             broker=settings.kafka.bootstrap_servers,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from consumer.kafka.membership import Membership
+from consumer.kafka.metadata import Progress
 from consumer.kafka.records import Partition
 from consumer.kafka.source import Source
 from consumer.settings import KafkaSettings
@@ -229,10 +230,10 @@ class Member:
         settings = KafkaSettings.model_validate(
             {"bootstrap_servers": broker, "group_id": group, "properties": properties}
         )
-        self.source = Source(settings, topic, self)
+        self.source = Source(settings, [topic], self)
         self.source.subscribe()
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
+    def assigned(self, partitions: Mapping[Partition, Progress | None]) -> None:
         self.partitions.update(partitions)
 
     def revoked(self, partitions: Sequence[Partition]) -> None:

@@ -78,8 +78,8 @@ def test_what_is_in_work_is_known_with_its_stage() -> None:
 
 def test_what_is_acknowledged_is_no_longer_in_work() -> None:
     in_work = in_work_of_two()
-    in_work.acknowledged(FIRST, dead_letter=False)
-    in_work.acknowledged(Ticket("uploads", 9, 9, 1, 0), dead_letter=True)  # refused before it was admitted
+    in_work.acknowledged(FIRST, "transcript")
+    in_work.acknowledged(Ticket("uploads", 9, 9, 1, 0), "dead letter")  # refused before it was admitted
     in_work.entered(FIRST, "publish")
     assert list(in_work.records()) == [SECOND]
 
