@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -146,3 +151,47 @@ def test_it_looks_on_a_thread_of_its_own_until_it_is_closed(monkeypatch: pytest.
     guarded.watchdog.close()
     assert guarded.end.over
     assert "watchdog" not in [thread.name for thread in threading.enumerate()]
+
+
+STUCK = """
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from consumer.operations import watchdog
+from consumer.operations.health import Health
+from consumer.operations.logging import configure_logging
+from consumer.stage import Deadline, Doing
+
+configure_logging("info", "json")
+watchdog.LOOK_S, watchdog.GRACE_S, watchdog.WRITE_S = 0.05, 0.2, 1.0
+doing = Doing("engine", "in one round of work", 0.0, Deadline(0.1, "engine.stall_seconds"))
+guard = watchdog.Watchdog(Health(), lambda: 60.0, dict)
+guard.watch(lambda: [doing])
+guard.start()
+threading.Event().wait()
+"""
+
+
+def end_of_a_stuck_process(stderr: int) -> int:
+    return subprocess.run([sys.executable, "-c", STUCK], stderr=stderr, timeout=60, check=False).returncode
+
+
+def test_the_process_ends_with_exit_code_1() -> None:
+    assert end_of_a_stuck_process(subprocess.DEVNULL) == 1
+
+
+def test_the_process_ends_even_when_nobody_reads_its_log() -> None:
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, bytes(4096))
+        os.set_blocking(writing, True)
+        assert end_of_a_stuck_process(writing) == -signal.SIGALRM
+    finally:
+        os.close(reading)
+        os.close(writing)
