@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Hashable
 from pathlib import Path
@@ -103,7 +104,7 @@ class Bench:
             decode=self.decode,
             engine=self.engine,
             spool=self.spool,
-            retry=RetryPolicy(attempts, 100, 1000),
+            retry=RetryPolicy(attempts, 100, 1000, random.Random(1)),
             gates=gates or Gates(bytes=10**9, audio_ms=10**9),
             wake=threading.Event(),
             observer=self.seen,
