@@ -26,6 +26,9 @@ SAMPLE_BYTES = 2
 SLACK_BYTES = 1 << 20
 """What a track may be longer than its limit: the last frame is written before it is counted as too much."""
 
+LIBRARIES = frozenset(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+"""Folders of Python's own and of installed modules: one that imports a part of itself late must find it."""
+
 _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,8 +66,7 @@ def give_up_rights() -> None:
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
     _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # containers often forbid it; then it changes nothing
-    # A library that imports one of its parts late must find it.
-    landlock.restrict({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    landlock.restrict(LIBRARIES)
 
 
 def start_nothing_more() -> None:

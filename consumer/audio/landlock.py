@@ -38,7 +38,10 @@ class _PathBeneath(ctypes.Structure):
 
 def version() -> int:
     """The interface that the kernel offers; 0 when it has none, has it turned off, or a container forbids it."""
-    return max(0, _libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_VERSION)))
+    try:
+        return _call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_VERSION))
+    except OSError:
+        return 0
 
 
 def restrict(readable: Iterable[Path]) -> int:
@@ -79,9 +82,7 @@ def _allow_reading(ruleset: int, folder: Path) -> None:
         return  # what is not there needs no permission
     try:
         rule = _PathBeneath(_READ_FILE | _READ_DIR, parent)
-        _call(
-            _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0)
-        )
+        _call(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0))
     finally:
         os.close(parent)
 

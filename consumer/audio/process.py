@@ -12,8 +12,12 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
-LONGEST_REPLY = 1 << 20
+LONGEST_REPLY = 1 << 16
 """Bytes; a real reply has a few hundred, and a process that was taken over may send any number."""
+
+
+ENDING_SECONDS = 2.0
+"""How long a process that has closed its output may take to end by itself, which tells why it did."""
 
 
 class WorkerGoneError(Exception):
@@ -44,7 +48,7 @@ class WorkerProcess:
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                     command,
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     stderr=self._complaints,
                     env=dict(environment),
@@ -121,6 +125,8 @@ class WorkerProcess:
 
     def _end(self) -> WorkerGoneError | WorkerSpentError:
         """How it ended, and the last it had to say."""
+        with contextlib.suppress(subprocess.TimeoutExpired):  # its output ends a moment before it does
+            self._process.wait(ENDING_SECONDS)
         self.stop()
         status = self._process.returncode
         if status == -signal.SIGXCPU:

@@ -1,9 +1,9 @@
 """A decoder process: ``python -m consumer.audio.worker``.
 
-Standard input is a Unix socket that keeps messages apart: each is one JSON object and carries open files, the recording
-and then one for each track, since the process can open none itself. It answers each with a line of JSON on standard
-output, after a first line ``{"ready": true}``. It ends with its standard input, that is also when its parent dies in the
-middle of a job.
+Standard input is a Unix socket that keeps messages apart: each is one JSON object and carries open files, the
+recording and then one for each track, since the process can open none itself. It answers each with a line of JSON on
+standard output, after a first line ``{"ready": true}``. It ends with its standard input, that is also when its parent
+dies in the middle of a job.
 """
 
 from __future__ import annotations
