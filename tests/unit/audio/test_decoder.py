@@ -197,6 +197,10 @@ def test_a_full_disk(limits: LimitSettings, folder: Folder, recording: Path) -> 
         ("print('[]', flush=True); sys.stdin.readline()", "broke the protocol"),
         ("print('{\"done\": {}}', flush=True); sys.stdin.readline()", "no usable report"),
         ("print('x' * 3_000_000, flush=True); sys.stdin.readline()", "broke the protocol"),
+        ("print('[' * 60_000, flush=True); sys.stdin.readline()", "broke the protocol"),
+        ('print(\'{"code": "not_media", "message": "\\\\ud800"}\', flush=True); sys.stdin.readline()', "protocol"),
+        ('print(\'{"done": {"tracks": Infinity}}\', flush=True); sys.stdin.readline()', "broke the protocol"),
+        ('print(\'{"done": {"tracks": 1, "format": 0}}\', flush=True); sys.stdin.readline()', "no usable report"),
     ],
 )
 def test_a_process_that_breaks(limits: LimitSettings, folder: Folder, recording: Path, code: str, cause: str) -> None:

@@ -73,13 +73,16 @@ def written(tmp_path: Path) -> Write:
 
 
 @pytest.mark.parametrize("attack", ENDS)
-def test_an_attack_ends_as_its_limit_says(hostile: Decoder, folder: Folder, written: Write, attack: str) -> None:
+def test_an_attack_ends_as_its_limit_says(folder: Folder, written: Write, attack: str) -> None:
     error, message = ENDS[attack]
-    with pytest.raises(error, match=message):
-        hostile.decode(DecodeJob(written(attack.encode())))
-    assert folder.left() == []
-    # Whatever the attack left of the process, the next recording is decoded.
-    assert hostile.decode(DecodeJob(SAMPLES / "meeting.wav")).duration_ms == 4_656
+    # On a busy machine, what waits for a processor would run out of wall time first.
+    limits = LIMITS if attack == "hang" else LIMITS.model_copy(update={"decode_seconds": 120})
+    with Decoder(limits, folder, command=HOSTILE) as decoder:
+        with pytest.raises(error, match=message):
+            decoder.decode(DecodeJob(written(attack.encode())))
+        assert folder.left() == []
+        # Whatever the attack left of the process, the next recording is decoded.
+        assert decoder.decode(DecodeJob(SAMPLES / "meeting.wav")).duration_ms == 4_656
 
 
 def test_an_attack_costs_its_own_recording_only(hostile: Decoder, folder: Folder, tmp_path: Path) -> None:
@@ -197,17 +200,18 @@ def test_a_recording_that_takes_too_much_processor_time(folder: Folder, tmp_path
 
 
 def test_processor_time_counts_for_each_recording_anew(folder: Folder, tmp_path: Path) -> None:
-    limits = LimitSettings(decode_cpu_seconds=1, decode_workers=1, audio_seconds=600)
+    limits = LimitSettings(decode_cpu_seconds=1, decode_workers=1, audio_seconds=300)
     path = tmp_path / "long.wav"
     bombs.sparse(path, 1)  # some tenths of a second until it is too long
+    spent = 0.0
     with Decoder(limits, folder) as decoder:
-        for _ in range(12):
+        while spent < 2.5:
             with pytest.raises(AudioTooLong):
                 decoder.decode(DecodeJob(path))
-        (worker,) = decoder._workers
-        assert worker.jobs == 12
-        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
-        assert (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") > 2
+            (worker,) = decoder._workers
+            fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+            spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        assert worker.jobs > 2
 
 
 def test_a_real_decode_that_stands_still_is_killed(folder: Folder, tmp_path: Path) -> None:
