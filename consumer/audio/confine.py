@@ -49,7 +49,20 @@ class Bounds:
     cpu_seconds: int
 
 
-def give_up_rights() -> None:
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What this system let a decoder process give up.
+
+    Attributes:
+        landlock: version of Landlock in force, 0 for none: then the process can read what its user can.
+        own_network: it has a network namespace of its own, with nothing in it.
+    """
+
+    landlock: int
+    own_network: bool
+
+
+def give_up_rights() -> Confinement:
     """No core dumps, no new privileges, no files but Python's own libraries to read, no network as far as possible.
 
     Call it while there is one thread: some of this holds for the calling thread and those it starts afterwards. The
@@ -65,8 +78,8 @@ def give_up_rights() -> None:
     _bound(resource.RLIMIT_NOFILE, OPEN_FILES)
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs cannot be set")
-    _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # containers often forbid it; then it changes nothing
-    landlock.restrict(LIBRARIES)
+    alone = _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0  # containers often forbid it; then it changes nothing
+    return Confinement(landlock.restrict(LIBRARIES), alone)
 
 
 def start_nothing_more() -> None:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Protocol
 import orjson
 
 import consumer
+from consumer.audio.confine import Confinement
 from consumer.audio.process import WorkerGoneError, WorkerProcess, WorkerSilentError, WorkerSpentError
 from consumer.errors import (
     AudioTooLong,
@@ -116,6 +117,17 @@ class Decoder:
                 for path in outputs[kept:]:
                     self._spool.remove(path)
 
+    def confinement(self) -> Confinement:
+        """Start a process, and say what this system let it give up.
+
+        Raises:
+            StageDied: no decoder process can be started, or this decoder was closed.
+        """
+        worker = self._check_out()
+        self._check_in(worker)
+        greeting = _parse(worker.greeting)
+        return Confinement(int(greeting["landlock"]), bool(greeting["own_network"]))
+
     def close(self) -> None:
         """Kill all processes; whoever waits in `decode` gets `StageDied`. May be called twice."""
         with self._guard:
@@ -211,7 +223,7 @@ class Decoder:
             self._discard(worker)
             raise StageDied("the decoder was closed")
         try:
-            worker.read(STARTUP_SECONDS)
+            worker.greet(STARTUP_SECONDS)
         except (WorkerGoneError, WorkerSilentError) as error:
             self._discard(worker)
             reason = str(error) or f"no sign of life within {STARTUP_SECONDS:.0f} s"

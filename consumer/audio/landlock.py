@@ -18,7 +18,7 @@ _PATH_BENEATH = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
 """Since which version of the interface the kernel knows how many rights on files; each is a bit."""
-_TCP_SINCE, _TCP = 4, 0b11
+TCP_SINCE, _TCP = 4, 0b11
 """To listen and to connect."""
 _SCOPES_SINCE, _SCOPES = 6, 0b11
 """Abstract Unix sockets and signals stay among processes that are confined together."""
@@ -62,7 +62,7 @@ def restrict(readable: Iterable[Path]) -> int:
         return 0
     rules = _Ruleset(
         files=(1 << max(count for since, count in _FILE_RIGHTS.items() if since <= offered)) - 1,
-        net=_TCP if offered >= _TCP_SINCE else 0,
+        net=_TCP if offered >= TCP_SINCE else 0,
         scopes=_SCOPES if offered >= _SCOPES_SINCE else 0,
     )
     ruleset = _call(_CREATE_RULESET, ctypes.byref(rules), ctypes.c_size_t(ctypes.sizeof(rules)), ctypes.c_uint32(0))

@@ -61,6 +61,7 @@ class WorkerProcess:
             self._requests.close()
             raise
         self.jobs = 0
+        self.greeting = b""
 
     @property
     def pid(self) -> int:
@@ -109,6 +110,10 @@ class WorkerProcess:
         except OSError as error:
             raise self._end() from error
         return received
+
+    def greet(self, timeout_s: float) -> None:
+        """Wait for its first line, which it says before any job, and keep it as ``greeting``; errors as `ask`."""
+        self.greeting = self.read(timeout_s)
 
     def stop(self) -> None:
         """End it at once, whoever is talking to it: that thread gets `WorkerGoneError`, and then calls `close`."""

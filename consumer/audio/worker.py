@@ -2,8 +2,8 @@
 
 Standard input is a Unix socket that keeps messages apart: each is one JSON object and carries open files, the
 recording and then one for each track, since the process can open none itself. It answers each with a line of JSON on
-standard output, after a first line ``{"ready": true}``. It ends with its standard input, that is also when its parent
-dies in the middle of a job.
+standard output, after a first line ``{"ready": true, …}`` with its `Confinement`. It ends with its standard input, that
+is also when its parent dies in the middle of a job.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def main() -> None:
     requests = socket.socket(fileno=os.dup(0))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    give_up_rights()
+    confinement = give_up_rights()
     threading.Thread(target=_exit_with_parent, args=(requests.fileno(),), daemon=True).start()
     start_nothing_more()
-    _send(replies, {"ready": True})
+    _send(replies, {"ready": True} | asdict(confinement))
     while True:
         message, files, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_FILES)
         if not message:

@@ -140,6 +140,16 @@ def test_the_same_attempts_succeed_without_the_limits(tmp_path: Path) -> None:
     assert len(json.loads(done.stderr.strip().splitlines()[-1].partition(": ")[2])) == 11
 
 
+def test_what_a_process_gave_up_is_told(patient: Decoder) -> None:
+    confined = patient.confinement()
+    assert confined.landlock == landlock.version()
+    (worker,) = patient._workers
+    own = Path(f"/proc/{worker.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    assert confined.own_network == own
+    patient.decode(DecodeJob(SAMPLES / "meeting.wav"))
+    assert {each.pid for each in patient._workers} == {worker.pid}
+
+
 @pytest.mark.parametrize(
     "content",
     [
