@@ -102,7 +102,7 @@ def test_damaged_recordings_end_as_the_failure_table_says(
         after = holdings()
     with capsys.disabled():
         sys.stdout.write(f"\n{FILES} damaged recordings, TINGXIE_FUZZ_SEED={SEED}: {dict(ends.most_common())}; ")
-        sys.stdout.write(f"memory {before.kibibytes} -> {after.kibibytes} KiB\n")
+        sys.stdout.write(f"memory +{after.kibibytes - before.kibibytes} KiB\n")
 
     assert ends.total() == FILES
     assert [path.name for path in spool.folder.iterdir()] == ["lock"]
