@@ -128,7 +128,13 @@ class LimitSettings(Section):
     audio_seconds: int = Field(default=12 * 3600, gt=0, description="longest recording")
     fetch_seconds: float = Field(default=3600.0, gt=0, description="wall time for downloading one recording")
     decode_seconds: int = Field(default=900, gt=0, description="wall time for decoding one recording")
-    channels: int = Field(default=16, gt=0, description="most channels in a recording")
+    decode_cpu_seconds: int = Field(default=600, gt=0, description="processor time for decoding one recording")
+    decode_bytes: int = Field(
+        default=1024**3, ge=512 * 1024**2, description="address space of a decoder process, in bytes"
+    )
+    channels: int = Field(default=16, gt=0, le=64, description="most channels in a recording")
+    lowest_sample_rate: int = Field(default=4_000, gt=0, description="lowest sample rate of a recording, Hz")
+    highest_sample_rate: int = Field(default=384_000, gt=0, description="highest sample rate of a recording, Hz")
     transcript_bytes: int | None = Field(
         default=None,
         gt=0,
