@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from consumer.commands.letters import facts
 from consumer.commands.terminal import printable
 from consumer.events.deadletter import DeadLetter
 from consumer.events.transcript import Transcript
@@ -74,18 +75,7 @@ def _json_line(record: Record, dead: bool) -> None:
         "key": _decoded(record.key),
     }
     if dead:
-        letter = DeadLetter.from_headers(record.headers)
-        line["dead_letter"] = {
-            "class": letter.code,
-            "stage": letter.stage,
-            "message": letter.message,
-            "retryable": letter.retryable,
-            "recording": letter.recording,
-            "topic": letter.topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "delivery_count": letter.delivery_count,
-        }
+        line["dead_letter"] = facts(DeadLetter.from_headers(record.headers))
         line["value"] = _decoded(record.value)
     elif (transcript := _transcript(record)) is not None:
         line["transcript"] = transcript.model_dump(mode="json")
