@@ -41,7 +41,8 @@ app = typer.Typer(
         "tingxie demo                                see it work, nothing to set up",
         "tingxie check --config tingxie.toml         is all that `run` needs in order?",
         "tingxie run --config tingxie.toml           upload events in, transcripts out",
-        "tingxie dead-letters redrive --dry-run       what failed, once more",
+        "tingxie replay --from 2026-11-01 --dry-run  last month once more, with a new model",
+        "tingxie dead-letters redrive --dry-run      what failed, once more",
         "tingxie transcribe talk.mp3 --format srt    without Kafka",
     ),
 )
@@ -203,6 +204,69 @@ def check(
     file = config or ctx.obj
     code = look(lambda: settings_of(ctx, config), file, model=model, create_topics=create_topics, partitions=partitions)
     raise typer.Exit(code)
+
+
+@app.command(
+    epilog=examples(
+        "tingxie replay --from 2026-11-01 --to 2026-11-08 --dry-run",
+        "tingxie replay --from 2026-11-01 --id upgrade-v2.1 --model-older-than v2.1.0 --rate 20",
+        "tingxie replay --partition 3 --from 1200 --to 1300",
+        "tingxie replay --key 'audio-in/calls/2026/11/*' --only-missing",
+    )
+)
+def replay(
+    *,
+    ctx: typer.Context,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME|OFFSET", help="The first; default: the oldest there is.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME|OFFSET", help="Up to there, and not with it; default: now.")
+    ] = None,
+    partition: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only this one.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="GLOB", help="Recordings (bucket/key), with wildcards.")] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE", help="Only these bucket/key or event ids, a line each."
+        ),
+    ] = None,
+    only_missing: Annotated[bool, typer.Option("--only-missing", help="Only what has no transcript.")] = False,
+    model_older_than: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Only what has no transcript by this model revision or a later one."),
+    ] = None,
+    copies: Annotated[bool, typer.Option("--copies", help="Also what replays and redrives wrote.")] = False,
+    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Read this; default: the upload topic.")] = None,
+    to_topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Write here; default: the upload topic.")
+    ] = None,
+    replay_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Its name; the same again goes on with it.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many records a second.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")] = False,
+    config: Config = None,
+) -> None:
+    """Send upload events again, so that their recordings are transcribed once more. Run twice, it sends once."""
+    from consumer.commands import replay as command
+    from consumer.commands.replay_selection import Bound, Choice, new_id, read_ids
+
+    settings = settings_of(ctx, config)
+    choice = Choice(
+        topic=topic or settings.topics.uploads,
+        start=Bound.parse("--from", start),
+        end=Bound.parse("--to", end),
+        partition=partition,
+        key=key,
+        ids=None if ids is None else read_ids(ids),
+        copies=copies,
+        only_missing=only_missing,
+        model_older_than=model_older_than,
+    )
+    command.replay(
+        settings, command.Request(new_id(replay_id), choice, to_topic or settings.topics.uploads, rate, dry_run)
+    )
 
 
 app.add_typer(dead_letters)
