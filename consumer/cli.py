@@ -211,7 +211,7 @@ def check(
         "tingxie replay --from 2026-11-01 --to 2026-11-08 --dry-run",
         "tingxie replay --from 2026-11-01 --id upgrade-v2.1 --model-older-than v2.1.0 --rate 20",
         "tingxie replay --partition 3 --from 1200 --to 1300",
-        "tingxie replay --key 'audio-in/calls/2026/11/*' --only-missing",
+        "tingxie replay --from-bucket s3://audio-in/calls/2025/ --only-missing",
     )
 )
 def replay(
@@ -237,6 +237,9 @@ def replay(
         typer.Option(metavar="REV", help="Only what has no transcript by this model revision or a later one."),
     ] = None,
     copies: Annotated[bool, typer.Option("--copies", help="Also what replays and redrives wrote.")] = False,
+    from_bucket: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Recordings below s3://bucket/prefix, not a topic.")
+    ] = None,
     topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Read this; default: the upload topic.")] = None,
     to_topic: Annotated[
         str | None, typer.Option(metavar="TOPIC", help="Write here; default: the upload topic.")
@@ -252,6 +255,8 @@ def replay(
     from consumer.commands import replay as command
     from consumer.commands.replay_selection import Bound, Choice, new_id, read_ids
 
+    if from_bucket is not None and topic is not None:
+        raise UsageError("--from-bucket and --topic exclude each other: give one of them")
     settings = settings_of(ctx, config)
     choice = Choice(
         topic=topic or settings.topics.uploads,
@@ -260,6 +265,7 @@ def replay(
         partition=partition,
         key=key,
         ids=None if ids is None else read_ids(ids),
+        bucket=from_bucket,
         copies=copies,
         only_missing=only_missing,
         model_older_than=model_older_than,

@@ -20,7 +20,7 @@ def quiet_logs(settings: Settings) -> None:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar with the time left, on stderr of a terminal; elsewhere nothing. The value counts further steps as done."""
     console = Console(stderr=True, highlight=False)
     bar = Progress(

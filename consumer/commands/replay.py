@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -19,9 +19,9 @@ import typer
 
 from consumer.commands.copying import progress_bar, quiet_logs
 from consumer.commands.replay_selection import Choice, Transcribed, copies_of, recordings_of
+from consumer.commands.replay_sources import BucketSource, Source, TopicSource
 from consumer.errors import UsageError
-from consumer.events.copies import origin_of
-from consumer.events.headers import RECORDING, Headers, replay_id, text
+from consumer.events.headers import Headers, replay_id
 from consumer.events.parse import parse
 from consumer.kafka.journal import (
     Journal,
@@ -38,8 +38,8 @@ from consumer.kafka.sink import OutgoingRecord
 from consumer.kafka.spans import Span, SpanReader
 from consumer.settings import Settings
 
-CopyId = tuple[int, int, str | None]
-"""Partition and offset of the original, and the recording that the copy is limited to."""
+CopyTag = tuple[int, int, int]
+"""Partition and offset of an original, and which of its copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +109,41 @@ class Plan:
     """What a replay fixed when it began.
 
     Attributes:
-        spans: of the topic that is read.
+        begun_ms: epoch milliseconds.
+        spans: of the topic that is read; none where a bucket is.
         targets: of the topic that is written: copies lie behind their ends.
     """
 
+    begun_ms: int
     spans: dict[Partition, Span]
     targets: dict[Partition, Span]
+
+    @classmethod
+    def of(cls, entry: Value) -> Plan:
+        """The plan that an earlier run wrote down."""
+        return cls(entry["begun_ms"], spans_from_json(entry["spans"]), spans_from_json(entry["targets"]))
+
+    def entry(self, request: Request) -> Value:
+        """As it is written down."""
+        return {
+            "request": request.as_json(),
+            "begun_ms": self.begun_ms,
+            "spans": spans_as_json(self.spans),
+            "targets": spans_as_json(self.targets),
+        }
 
 
 def replay(settings: Settings, request: Request) -> None:
     """Send upload events again, and say what was done.
 
     Args:
-        settings: of the broker and the topics.
+        settings: of the broker, the topics and the storage.
         request: which, and where to.
 
     Raises:
         UsageError: the window is none, or an earlier run under this id had other options.
         BrokerUnavailable: no broker answered, or a topic is missing.
-        StopError: the client cannot go on; run again under the same id, nothing is lost.
+        TingxieError: broker or storage cannot go on; run again under the same id, nothing is lost.
     """
     quiet_logs(settings)
     with closing(SpanReader(settings.kafka)) as reader:
@@ -138,10 +154,10 @@ def replay(settings: Settings, request: Request) -> None:
         if entry is not None and "done" in entry:
             typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")
             return
-        plan = _plan(reader, request, entry)
-        sent = _sent_before(reader, request, plan) if entry is not None else set()
-        transcribed = _transcribed(settings, reader, request.choice)
-        run = _Run(settings, request, reader, plan, sent, transcribed)
+        plan = _plan(reader, request) if entry is None else Plan.of(entry)
+        source = _source(settings, reader, request.choice, plan)
+        sent = set() if entry is None else _sent_before(reader, request, plan, source)
+        run = _Run(settings, request, plan, source, sent, _transcribed(settings, reader, request.choice))
         if request.dry_run:
             run.look()
             run.tally.tell("would be sent")
@@ -152,10 +168,12 @@ def replay(settings: Settings, request: Request) -> None:
     run.tally.tell("sent")
 
 
-def _plan(reader: SpanReader, request: Request, entry: Value | None) -> Plan:
-    if entry is not None:
-        return Plan(spans_from_json(entry["spans"]), spans_from_json(entry["targets"]))
-    choice = request.choice
+def _plan(reader: SpanReader, request: Request) -> Plan:
+    spans = {} if request.choice.bucket else _window(reader, request.choice)
+    return Plan(round(time.time() * 1000), spans, reader.whole(request.to_topic))
+
+
+def _window(reader: SpanReader, choice: Choice) -> dict[Partition, Span]:
     spans = reader.whole(choice.topic)
     if choice.partition is not None:
         spans = {each: span for each, span in spans.items() if each[1] == choice.partition}
@@ -170,10 +188,16 @@ def _plan(reader: SpanReader, request: Request, entry: Value | None) -> Plan:
         spans = {each: Span(max(span.start, choice.start.value), span.end) for each, span in spans.items()}
     if choice.end is not None and choice.end.kind == "offset":
         spans = {each: Span(span.start, min(span.end, choice.end.value)) for each, span in spans.items()}
-    return Plan(spans, reader.whole(request.to_topic))
+    return spans
 
 
-def _sent_before(reader: SpanReader, request: Request, plan: Plan) -> set[CopyId]:
+def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) -> Source:
+    if choice.bucket is None:
+        return TopicSource(reader, choice.topic, plan.spans)
+    return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
+
+
+def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> set[Hashable]:
     """The copies that earlier runs of this replay have left."""
     spans = {}
     for partition, span in reader.whole(request.to_topic).items():
@@ -185,15 +209,8 @@ def _sent_before(reader: SpanReader, request: Request, plan: Plan) -> set[CopyId
                 err=True,
             )
         spans[partition] = Span(max(span.start, begun), span.end)
-    ours = (record.headers for record in reader.read(spans) if replay_id(record.headers) == request.id)
-    return {copy for headers in ours if (copy := _copy_id(headers, request.choice.topic)) is not None}
-
-
-def _copy_id(headers: Headers, topic: str) -> CopyId | None:
-    origin = origin_of(headers)
-    if origin is None or origin.topic != topic:
-        return None
-    return origin.partition, origin.offset, text(headers, RECORDING)
+    ours = (record for record in reader.read(spans) if replay_id(record.headers) == request.id)
+    return {source.copy_id(each.key, each.headers) for each in ours}
 
 
 def _transcribed(settings: Settings, reader: SpanReader, choice: Choice) -> Transcribed | None:
@@ -214,66 +231,56 @@ class _Run:
 
     settings: Settings
     request: Request
-    reader: SpanReader
     plan: Plan
-    sent: set[CopyId]
+    source: Source
+    sent: set[Hashable]
     transcribed: Transcribed | None
     tally: Tally = field(default_factory=Tally)
 
     def look(self) -> None:
         """Count what would be sent."""
-        with self._bar("reading") as advance:
-            for record in self.reader.read(self.plan.spans):
+        with progress_bar("reading", self.source.total) as advance:
+            for record in self.source.records():
                 self._copies(record)
                 advance(1)
 
     def send(self) -> None:
         """Send what was not sent yet."""
-        key = f"replay/{self.request.id}"
-        with closing(Publisher[CopyId](self.settings.kafka, rate=self.request.rate)) as publisher:
+        key, entry = f"replay/{self.request.id}", self.plan.entry(self.request)
+        with closing(Publisher[CopyTag](self.settings.kafka, rate=self.request.rate)) as publisher:
             journal = Journal(publisher, journal_topic(self.settings.topics))
-            entry: Value = {
-                "request": self.request.as_json(),
-                "begun_ms": round(time.time() * 1000),
-                "spans": spans_as_json(self.plan.spans),
-                "targets": spans_as_json(self.plan.targets),
-            }
             journal.note(key, entry)
             publisher.finish()
             try:
-                with self._bar("replaying") as advance:
+                with progress_bar("replaying", self.source.total) as advance:
                     self._send_all(publisher, advance)
             except KeyboardInterrupt:
                 publisher.settle()
-                typer.echo(
-                    f"tingxie: interrupted; the same options with --id {self.request.id} send the rest", err=True
-                )
+                again = f"the same options with --id {self.request.id} send the rest"
+                typer.echo(f"tingxie: interrupted; {again}", err=True)
                 raise
             journal.note(key, entry | {"done": self.tally.records + self.tally.before})
             publisher.finish()
 
-    def _send_all(self, publisher: Publisher[CopyId], advance: Callable[[int], None]) -> None:
-        for record in self.reader.read(self.plan.spans):
-            for headers in self._copies(record):
-                copy = _copy_id(headers, record.topic)
-                assert copy is not None
-                publisher.put(copy, OutgoingRecord(self.request.to_topic, record.key, record.value, headers))
+    def _send_all(self, publisher: Publisher[CopyTag], advance: Callable[[int], None]) -> None:
+        for record in self.source.records():
+            for number, headers in enumerate(self._copies(record)):
+                copy = OutgoingRecord(self.request.to_topic, record.key, record.value, headers)
+                publisher.put((record.partition, record.offset, number), copy)
             advance(1)
         publisher.finish()
 
     def _copies(self, record: Record) -> Iterable[Headers]:
         """What is to be sent of a record, by the headers of each copy; counts it."""
-        chosen = recordings_of(self.request.choice, self.transcribed, record)
+        choice = self.request.choice
+        chosen = recordings_of(choice, self.transcribed, record)
         if isinstance(chosen, str):
             self.tally.passed_over[chosen] += 1
             return []
-        copies = [*copies_of(record, chosen, self.request.id)]
-        left = [each for each in copies if _copy_id(each, record.topic) not in self.sent]
+        copies = copies_of(choice, record, chosen, self.request.id)
+        left = [headers for headers in copies if self.source.copy_id(record.key, headers) not in self.sent]
         if not left:
             self.tally.before += 1
             return []
         self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in left))
         return left
-
-    def _bar(self, title: str) -> Any:
-        return progress_bar(title, sum(map(len, self.plan.spans.values())))

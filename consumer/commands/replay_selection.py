@@ -68,12 +68,13 @@ class Choice:
     """Which upload events are sent again.
 
     Attributes:
-        topic: they are read from.
+        topic: they are read from, unless there is a bucket.
         start: of the window; None for the oldest record.
         end: of the window, itself outside; None for what is in the topic now.
         partition: the only one; None for all.
         key: ``bucket/key`` with wildcards; None for all.
         ids: objects (``bucket/key``) or ids of events; None for all.
+        bucket: ``s3://bucket/prefix``: an event for each recording there instead; times are then those of the objects.
         copies: also what replays and redrives wrote.
         only_missing: only recordings without a transcript.
         model_older_than: only recordings without a transcript of this model revision or a later one.
@@ -85,15 +86,27 @@ class Choice:
     partition: int | None = None
     key: str | None = None
     ids: frozenset[str] | None = None
+    bucket: str | None = None
     copies: bool = False
     only_missing: bool = False
     model_older_than: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: a bucket has no partitions, offsets or copies.
+        """
+        bounds = [bound.kind for bound in (self.start, self.end) if bound is not None]
+        if self.bucket is not None and (self.partition is not None or self.copies or "offset" in bounds):
+            raise UsageError("--from-bucket reads no topic: leave out --partition, --copies and offsets")
 
     def as_json(self) -> dict[str, Any]:
         """To compare with that of an earlier run; ids are told by their digest."""
         ids = None if self.ids is None else hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
         return {
             "topic": self.topic,
+            "from_bucket": self.bucket,
             "from": None if self.start is None else [self.start.kind, self.start.value],
             "to": None if self.end is None else [self.end.kind, self.end.value],
             "partition": self.partition,
@@ -213,14 +226,15 @@ def recordings_of(
     return [None] if len(left) == len(recordings) else [*left]
 
 
-def copies_of(record: Record, recordings: list[Recording | None], replay: str) -> Iterator[Headers]:
+def copies_of(choice: Choice, record: Record, recordings: list[Recording | None], replay: str) -> Iterator[Headers]:
     """The headers of each copy of a record.
 
     Args:
-        record: of the topic.
+        choice: what was asked for.
+        record: to send again.
         recordings: as `recordings_of` tells them.
         replay: its id.
     """
-    origin = Origin(record.topic, record.partition, record.offset)
+    origin = None if choice.bucket else Origin(record.topic, record.partition, record.offset)
     for each in recordings:
         yield replayed(record.headers, origin, replay, None if each is None else each.object_id)

@@ -75,18 +75,21 @@ def redriven(headers: Headers, letter: Origin) -> list[tuple[str, bytes | None]]
     return [*kept, (REDRIVES, str(redrives(headers) + 1).encode()), (COPY_OF, str(letter).encode())]
 
 
-def replayed(headers: Headers, record: Origin, replay: str, recording_id: str | None) -> list[tuple[str, bytes | None]]:
+def replayed(
+    headers: Headers, record: Origin | None, replay: str, recording_id: str | None
+) -> list[tuple[str, bytes | None]]:
     """Headers of an upload event that is sent again.
 
     Args:
         headers: of the event.
-        record: where it lies.
+        record: where it lies; None when it is of no topic.
         replay: id of the replay.
         recording_id: ``bucket/key`` of the one recording that is wanted of several; None for all.
     """
     about = {} if recording_id is None else {RECORDING: recording_id.encode()}
     kept = _without(headers, {REDRIVES, COPY_OF, REPLAY, *about})
-    return [*kept, *about.items(), (REPLAY, replay.encode()), (COPY_OF, str(record).encode())]
+    origin = {} if record is None else {COPY_OF: str(record).encode()}
+    return [*kept, *about.items(), (REPLAY, replay.encode()), *origin.items()]
 
 
 def _without(headers: Headers, names: set[str]) -> list[tuple[str, bytes | None]]:

@@ -20,7 +20,7 @@ from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
 from tests.integration.shell import Command, tingxie
 from tests.integration.world import BUCKET, World, open_world
-from tests.servers import KafkaServer
+from tests.servers import KafkaServer, VersityGateway
 from tests.unit.transcript.speech import span, transcript_of
 
 if TYPE_CHECKING:
@@ -152,6 +152,40 @@ def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
     assert code == 0
     assert "passed over, sent before" in out
     assert numbers(copies(kafka, topics.uploads, "r1")) == list(range(80)), "none missing, none twice, none from later"
+
+
+def test_what_lies_in_a_bucket_is_announced_once(
+    kafka: KafkaServer,
+    topics: Topics,
+    service_environment: dict[str, str],
+    bucket: str,
+    bucket_server: VersityGateway,
+    s3: Callable[..., S3Client],
+) -> None:
+    client = s3(bucket_server.endpoint_url)
+    keys = ["calls/a b+c.wav", "calls/日本.mp3", "calls/readme.txt", "other/z.wav"]
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=key, Body=b"sound")
+    words = ("replay", "--from-bucket", f"s3://{bucket}/calls/", "--id", "r1")
+    code, out, _ = tingxie(service_environment, *words, "--dry-run")
+    assert (code, out.splitlines()[0]) == (0, "2 records would be sent, 2 recordings")
+    assert tingxie(service_environment, *words)[0] == 0
+    sent = copies(kafka, topics.uploads, "r1")
+    assert {each.json["key"] for each in sent} == {keys[0], keys[1]}
+    assert {each.key for each in sent} == {f"{bucket}/{key}".encode() for key in keys[:2]}
+    assert {each.json["etag"] for each in sent} == {client.head_object(Bucket=bucket, Key=keys[0])["ETag"].strip('"')}
+    journal = f"{topics.uploads}.journal"
+    with closing(TopicReader(kafka.bootstrap_servers, journal)) as reader:
+        (*_, begun, _) = [each for each in reader.all() if each.key == b"replay/r1"]
+    produce(kafka.bootstrap_servers, journal, begun.value, key=begun.key)  # as if it was killed before it was done
+    client.put_object(Bucket=bucket, Key="calls/later.wav", Body=b"sound")
+    code, out, _ = tingxie(service_environment, *words)
+    assert (code, out.splitlines()[0]) == (0, "0 records sent, 0 recordings")
+    assert "  passed over, sent before: 2" in out.splitlines()
+    assert len(copies(kafka, topics.uploads, "r1")) == 2
+    code, _, err = tingxie(service_environment, "replay", "--from-bucket", "s3://nowhere")
+    assert code == 1
+    assert "nowhere" in err
 
 
 BEFORE, WITHIN, AFTER = 150, 250, 100

@@ -18,9 +18,11 @@ from consumer.commands.replay_selection import (
     read_ids,
     recordings_of,
 )
-from consumer.errors import UsageError
+from consumer.commands.replay_sources import BucketSource
+from consumer.errors import BucketNotAllowed, UsageError
 from consumer.events.recording import Recording
 from consumer.kafka.records import Headers, Record
+from consumer.settings import StorageSettings
 from tests.unit.transcript.speech import span, transcript_of
 
 
@@ -104,10 +106,10 @@ def test_of_an_event_with_several_recordings_those_that_are_asked_for_are_sent()
     several = record(event("a.wav", "b.wav", "calls/c.wav"))
     chosen = recordings_of(Choice("uploads", key="audio-in/?.wav"), None, several)
     assert not isinstance(chosen, str)
-    copies = [dict(headers) for headers in copies_of(several, chosen, "r1")]
+    copies = [dict(headers) for headers in copies_of(Choice("uploads"), several, chosen, "r1")]
     assert [each["tingxie-recording"] for each in copies] == [b"audio-in/a.wav", b"audio-in/b.wav"]
     assert {(each["tingxie-replay"], each["tingxie-copy-of"]) for each in copies} == {(b"r1", b"uploads/1/7")}
-    (whole,) = copies_of(several, [None], "r1")
+    (whole,) = copies_of(Choice("uploads"), several, [None], "r1")
     assert "tingxie-recording" not in dict(whole)
 
 
@@ -181,3 +183,14 @@ def test_a_replay_has_an_id() -> None:
     assert new_id(None).startswith("replay-20")
     with pytest.raises(UsageError, match="letters, digits"):
         new_id("an id")
+
+
+@pytest.mark.parametrize("address", ["audio-in", "s3://", "s3:///calls", "http://audio-in"])
+def test_an_address_of_no_bucket_is_a_usage_error(address: str) -> None:
+    with pytest.raises(UsageError, match="write s3://bucket"):
+        BucketSource.at(address, StorageSettings(), 0)
+
+
+def test_a_bucket_that_events_may_not_name_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(BucketNotAllowed, match=r"storage\.allowed_buckets"):
+        BucketSource.at("s3://private/calls", StorageSettings(allowed_buckets=("audio-in",)), 0)
