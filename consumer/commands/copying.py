@@ -1,4 +1,4 @@
-"""What commands that send records again have in common: a bar, and quiet logs."""
+"""What commands about records that lie in topics have in common: quiet logs, and a bar."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def list_(
     config: Config = None,
 ) -> None:
     """List dead letters that were not redriven yet."""
-    from consumer.commands.letters import list_letters
+    from consumer.commands.letter_views import list_letters
 
     chosen = _selection(classes, stage, topic, key, since, until)
     list_letters(settings_of(ctx, config), chosen, everything=everything, as_json=json)
@@ -101,7 +101,7 @@ def show(
     config: Config = None,
 ) -> None:
     """Print the headers and the event of a dead letter."""
-    from consumer.commands.letters import show_letter
+    from consumer.commands.letter_views import show_letter
 
     show_letter(settings_of(ctx, config), place)
 
@@ -159,6 +159,6 @@ def export(
     config: Config = None,
 ) -> None:
     """Write dead letters as JSON lines that keep every byte, redriven or not."""
-    from consumer.commands.letters import export_letters
+    from consumer.commands.letter_views import export_letters
 
     export_letters(settings_of(ctx, config), _selection(classes, stage, topic, key, since, until), output)
