@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -35,10 +45,36 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _without_user(url: str | None) -> str | None:
+    """The URL itself; one that carries a password would show it in every message that names the storage."""
+    if url is not None and "@" in url.partition("//")[2].partition("/")[0]:
+        raise ValueError("the URL holds a user or password; give storage.access_key_id and storage.secret_access_key")
+    return url
+
+
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typo is not silently the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SECRET = re.compile(r"password|secret|\.pem$|private\.key|oauthbearer\.config|jaas|token")
+"""Names of librdkafka properties whose values must not be shown."""
+
+MASK = "**********"
+
+Property = str | int | float | bool
+
+
+class Properties(dict[str, Property]):
+    """librdkafka properties; what is secret among them is masked wherever they are shown as a whole."""
+
+    def shown(self) -> dict[str, Property]:
+        """The properties with masks in place of secrets."""
+        return {name: MASK if SECRET.search(name) else value for name, value in self.items()}
+
+    def __repr__(self) -> str:
+        return repr(self.shown())
 
 
 class KafkaSettings(Section):
@@ -46,10 +82,12 @@ class KafkaSettings(Section):
 
     bootstrap_servers: str = Field(default="localhost:9092", description="host:port, several with commas")
     group_id: str = Field(default="tingxie", min_length=1, description="consumer group; one per service")
-    properties: dict[str, str | int | float | bool] = Field(
-        default_factory=dict,
-        repr=False,  # passwords live here
-        description="any librdkafka property, as JSON; wins over what this program sets",
+    properties: Annotated[
+        dict[str, Property],
+        AfterValidator(Properties),
+        PlainSerializer(Properties.shown),
+    ] = Field(
+        default_factory=Properties, description="any librdkafka property, as JSON; wins over what this program sets"
     )
     commit_interval_ms: int = Field(default=1000, ge=10, description="how often completed offsets are committed")
     startup_timeout_s: float = Field(default=30.0, gt=0, description="how long to wait for a broker at the start")
@@ -58,7 +96,9 @@ class KafkaSettings(Section):
 class StorageSettings(Section):
     """The object storage recordings are fetched from, and large transcripts are written to."""
 
-    endpoint_url: str | None = Field(default=None, description="URL of an S3-compatible storage; AWS when unset")
+    endpoint_url: Annotated[str | None, AfterValidator(_without_user)] = Field(
+        default=None, description="URL of an S3-compatible storage; AWS when unset"
+    )
     region: str = Field(default="us-east-1", description="region requests are signed for")
     path_style: bool = Field(default=False, description="address objects as URL/bucket/key, as most own storages need")
     access_key_id: str | None = Field(default=None, description="unset: the usual AWS credential chain")

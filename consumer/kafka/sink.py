@@ -9,7 +9,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge, UsageError
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, open_client, stop_error
 from consumer.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -77,7 +77,8 @@ class Sink:
         self._settings = settings
         self._stop: StopError | None = None
         self._deliveries: list[Delivery] = []
-        self._producer = Producer(
+        self._producer = open_client(
+            Producer,
             {
                 "linger.ms": 5,
                 "compression.type": "lz4",
@@ -90,7 +91,6 @@ class Sink:
                 "acks": "all",
                 "error_cb": self._on_error,
             },
-            logger=LOGGER,
         )
 
     def produce(self, tag: Hashable, record: OutgoingRecord) -> bool:

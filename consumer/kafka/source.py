@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.errors import StopError
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, open_client, stop_error
 from consumer.kafka.records import Headers, Partition, Record
 from consumer.settings import KafkaSettings
 
@@ -48,7 +48,8 @@ class Source:
         self._reassigned = False
         self._leaving = False
         self._confirmed: dict[Partition, int] = {}
-        self._consumer = Consumer(
+        self._consumer = open_client(
+            Consumer,
             {
                 "group.id": settings.group_id,
                 # A service that is deployed after the first upload must still transcribe it.
@@ -64,7 +65,6 @@ class Source:
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
             },
-            logger=LOGGER,
         )
 
     def subscribe(self) -> None:

@@ -40,7 +40,8 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     render: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        # The default shows the local variables of every frame, passwords and recordings' names among them.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
     )

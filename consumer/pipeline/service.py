@@ -19,6 +19,7 @@ from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.events.stored import without_documents
 from consumer.events.upload import UploadEvent
+from consumer.kafka.access import check_access
 from consumer.kafka.admin import missing_topics
 from consumer.kafka.lanes import Lanes
 from consumer.kafka.offsets import OffsetTracker
@@ -105,11 +106,13 @@ class Service:
 
     def _check_topics(self) -> None:
         """Fail before the model is loaded, not when the first transcript or dead letter has nowhere to go."""
-        topics = self._settings.topics
-        missing = missing_topics(self._settings.kafka, (topics.uploads, topics.transcripts, topics.dead_letters))
+        kafka, topics = self._settings.kafka, self._settings.topics
+        missing = missing_topics(kafka, (topics.uploads, topics.transcripts, topics.dead_letters))
+        # First: a topic that we may not even see looks missing.
+        check_access(kafka, reads=(topics.uploads,), writes=(topics.transcripts, topics.dead_letters))
         if missing:
             raise BrokerUnavailable(
-                f"broker {self._settings.kafka.bootstrap_servers} has no topic {', '.join(missing)}; "
+                f"broker {kafka.bootstrap_servers} has no topic {', '.join(missing)}; "
                 "create them, for instance with `tingxie check --create-topics`"
             )
 
