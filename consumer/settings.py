@@ -30,6 +30,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from consumer.errors import UsageError
+from consumer.redaction import MASK
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
@@ -60,8 +61,6 @@ class Section(BaseModel):
 
 SECRET = re.compile(r"password|secret|\.pem$|private\.key|oauthbearer\.config|jaas|token")
 """Names of librdkafka properties whose values must not be shown."""
-
-MASK = "**********"
 
 Property = str | int | float | bool
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from consumer.redaction import redacted
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -49,7 +51,7 @@ def configure_logging(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, _redacted],
         )
     )
     root = logging.getLogger()
@@ -57,6 +59,10 @@ def configure_logging(
     root.setLevel(_LEVELS[level])
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer", "modelscope", "funasr", "jieba", "numba"):
         logging.getLogger(noisy).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def _redacted(_logger: Any, _method: str, line: Any) -> str:
+    return redacted(line)
 
 
 def _dumps(value: Any, **_: Any) -> str:

@@ -1,0 +1,326 @@
+"""TLS, passwords, certificates and access control lists of a real broker."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
+
+from tests.integration.shell import tingxie
+from tests.integration.world import World, open_world
+from tests.servers.certificates import Authority
+from tests.servers.secure_kafka import CLIENT, SecureKafkaServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "consumer" / "demo" / "samples" / "dictation 22k.wav"
+USER, PASSWORD = "tingxie", "correct-horse-battery"
+STRANGER = "stranger"
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[SecureKafkaServer]:
+    with SecureKafkaServer({USER: PASSWORD, STRANGER: "another-password"}) as server:
+        yield server
+
+
+@pytest.fixture
+def world(secure: SecureKafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
+    """A world on the secure broker; its own clients use the plain listener."""
+    with open_world(secure, demo_models, tmp_path, s3) as world:
+        yield world
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One line of the page's permissions.
+
+    Attributes:
+        operation: as the page writes it.
+        kind: ``topic`` or ``group``.
+        name: by default.
+    """
+
+    operation: str
+    kind: str
+    name: str
+
+
+def documented() -> list[Permission]:
+    """What docs/security.md tells an administrator to allow."""
+    lines = re.findall(r"^kafka-acls\.sh .*$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    found = []
+    for line in lines:
+        words = shlex.split(line)
+        kind = "topic" if "--topic" in words else "group"
+        found.append(Permission(words[words.index("--operation") + 1], kind, words[words.index(f"--{kind}") + 1]))
+    return found
+
+
+PERMISSIONS = documented()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What stands for the page's names in one test."""
+
+    uploads: str
+    transcripts: str
+    dead_letters: str
+    group: str
+
+    def of(self, permission: Permission) -> str:
+        default = {
+            "audio-uploaded": self.uploads,
+            "transcript-ready": self.transcripts,
+            "audio-uploaded.dead-letter": self.dead_letters,
+            "tingxie": self.group,
+        }
+        return default[permission.name]
+
+
+@pytest.fixture
+def names(secure: SecureKafkaServer, unique_name: Callable[[str], str]) -> Names:
+    made = Names(*(unique_name(purpose) for purpose in ("uploads", "transcripts", "dead-letters", "group")))
+    secure.create_topics(made.uploads, made.transcripts, made.dead_letters)
+    return made
+
+
+def allow(server: SecureKafkaServer, user: str, permission: Permission, name: str) -> None:
+    server.allow(user, AclOperation[permission.operation.upper()], ResourceType[permission.kind.upper()], name)
+
+
+def environment(server: SecureKafkaServer, names: Names, tmp_path: Path, **settings: str) -> dict[str, str]:
+    return {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.sasl_servers,
+        "TINGXIE_KAFKA__GROUP_ID": names.group,
+        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "3",
+        "TINGXIE_TOPICS__UPLOADS": names.uploads,
+        "TINGXIE_TOPICS__TRANSCRIPTS": names.transcripts,
+        "TINGXIE_TOPICS__DEAD_LETTERS": names.dead_letters,
+        "TINGXIE_STORAGE__ENDPOINT_URL": "http://127.0.0.1:1",
+        "TINGXIE_STORAGE__ACCESS_KEY_ID": "me",
+        "TINGXIE_STORAGE__SECRET_ACCESS_KEY": "hush-hush",
+        "TINGXIE_LIMITS__SPOOL_DIR": str(tmp_path / "spool"),
+        "TINGXIE_TELEMETRY__PORT": "0",
+        **settings,
+    }
+
+
+def kafka_lines(out: str) -> dict[str, list[str]]:
+    """Subjects and lines of what `check` says about the broker."""
+    found: dict[str, list[str]] = {}
+    for line in out.splitlines():
+        found.setdefault(line.split()[1], []).append(line)
+    return {subject: found[subject] for subject in ("broker", "topic", "group") if subject in found}
+
+
+def refusal(settings: Mapping[str, str]) -> str:
+    """What `run` ends with, after it was seen that `check` finds the same fault, and nobody told the password."""
+    code, out, err = tingxie(settings, "check", "--no-model")
+    assert code == 1
+    assert err == ""
+    assert PASSWORD not in out
+    faults = [line for lines in kafka_lines(out).values() for line in lines if line.startswith("FAIL")]
+    assert len(faults) == 1, out
+    # At the most talkative level, and the client's own with it.
+    talkative = json.loads(settings.get("TINGXIE_KAFKA__PROPERTIES", "{}")) | {"debug": "all"}
+    loud = {"TINGXIE_TELEMETRY__LOG_LEVEL": "debug", "TINGXIE_KAFKA__PROPERTIES": json.dumps(talkative)}
+    for more in ({}, loud):
+        code, out, err = tingxie({**settings, **more}, "run")
+        assert code == 1, err
+        assert out == ""
+        assert "Traceback" not in err
+        assert PASSWORD not in err
+        *_, last = err.splitlines()
+        assert last.startswith(("tingxie: broker ", "tingxie: no broker ")), err
+    return last
+
+
+# --- it works -------------------------------------------------------------------------------------------------------
+
+
+def test_from_upload_to_transcript_with_what_the_page_allows_and_no_secret_is_told(
+    secure: SecureKafkaServer, world: World
+) -> None:
+    names = Names(world.uploads, world.transcripts, world.dead_letters, world.group.group_id)
+    for permission in PERMISSIONS:
+        allow(secure, USER, permission, names.of(permission))
+    properties = {**secure.sasl_properties(USER), "debug": "all"}
+    settings = {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": secure.sasl_servers,
+        "TINGXIE_KAFKA__PROPERTIES": json.dumps(properties),
+        "TINGXIE_TELEMETRY__LOG_LEVEL": "debug",
+    }
+    code, out, err = tingxie({**world.environment, **settings}, "check", "--no-model")
+    assert (code, err) == (0, ""), out
+    assert [line.split()[0] for lines in kafka_lines(out).values() for line in lines] == ["ok"] * 5
+    with world.service(**settings) as service:
+        world.upload("a.wav", SAMPLE.read_bytes())
+        assert world.transcript("a.wav").json["status"] == "completed"
+        broken = world.produce(b"no event")
+        signed = world.announce("https://x/a.wav?X-Amz-Signature=0123abcd&X-Amz-Date=1")
+        letters = [world.dead_letter(*place) for place in (broken, signed)]
+        world.group.wait_for_no_lag()
+        log = service.log.read_text()
+    assert "SASL" in log, "the client's own debug log is in it"
+    for secret in (PASSWORD, world.gateway.secret_key, "0123abcd"):
+        assert secret not in log
+        assert secret not in out
+        assert all(secret not in text for letter in letters for text in letter.headers.values())
+
+
+def test_a_certificate_does_instead_of_a_password(secure: SecureKafkaServer, names: Names, tmp_path: Path) -> None:
+    for permission in PERMISSIONS:
+        allow(secure, CLIENT, permission, names.of(permission))
+    settings = environment(secure, names, tmp_path) | {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": secure.tls_servers,
+        "TINGXIE_KAFKA__PROPERTIES": json.dumps(secure.tls_properties()),
+    }
+    _, out, err = tingxie(settings, "check", "--no-model")
+    assert err == ""
+    assert [line.split()[0] for lines in kafka_lines(out).values() for line in lines] == ["ok"] * 5, out
+
+
+def test_a_broker_that_restarts_does_not_end_the_service(
+    demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]
+) -> None:
+    with (
+        SecureKafkaServer({USER: PASSWORD}) as server,
+        open_world(server, demo_models, tmp_path, s3) as world,
+    ):
+        names = Names(world.uploads, world.transcripts, world.dead_letters, world.group.group_id)
+        for permission in PERMISSIONS:
+            allow(server, USER, permission, names.of(permission))
+        with world.service(
+            TINGXIE_KAFKA__BOOTSTRAP_SERVERS=server.sasl_servers,
+            TINGXIE_KAFKA__PROPERTIES=json.dumps(server.sasl_properties(USER)),
+        ) as service:
+            world.upload("a.wav", SAMPLE.read_bytes())
+            world.transcript("a.wav")
+            for count, stop in enumerate((server.stop, server.process.kill, server.stop), start=2):
+                stop()
+                server.start()
+                world.announce("a.wav")
+                world.transcript("a.wav", count=count)
+            assert service.process.alive()
+
+
+# --- it is refused --------------------------------------------------------------------------------------------------
+
+Change = Callable[[SecureKafkaServer, Path], dict[str, str]]
+"""Makes settings wrong: what to replace among those of a client that would be taken."""
+
+
+def properties(server: SecureKafkaServer, /, *without: str, **changed: str) -> dict[str, str]:
+    whole = {**server.sasl_properties(USER), **{name.replace("_", "."): value for name, value in changed.items()}}
+    return {"TINGXIE_KAFKA__PROPERTIES": json.dumps({name: whole[name] for name in whole if name not in without})}
+
+
+def no_certificate(server: SecureKafkaServer, _: Path) -> dict[str, str]:
+    kept = {name: value for name, value in server.tls_properties().items() if name.split(".")[1] in {"protocol", "ca"}}
+    return {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.tls_servers,
+        "TINGXIE_KAFKA__PROPERTIES": json.dumps(kept),
+    }
+
+
+REFUSED: dict[str, tuple[Change, list[str]]] = {
+    "wrong password": (
+        lambda server, _: properties(server, sasl_password="guess"),
+        [f"'{USER}'", "sasl.password", "invalid credentials"],
+    ),
+    "unknown user": (lambda server, _: properties(server, sasl_username="nobody"), ["'nobody'", "sasl.username"]),
+    "wrong mechanism": (
+        lambda server, _: properties(server, sasl_mechanism="SCRAM-SHA-256"),
+        ["sasl.mechanism", "SCRAM-SHA-512"],
+    ),
+    "wrong authority": (
+        lambda server, folder: properties(server, ssl_ca_location=str(Authority(folder, "other").certificate)),
+        ["no TLS connection", "ssl.ca.location", "certificate verify failed"],
+    ),
+    "another host": (
+        lambda server, _: {
+            **properties(server),
+            "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.sasl_servers.replace("127.0.0.1", "localhost"),
+        },
+        ["no TLS connection", "host of kafka.bootstrap_servers"],
+    ),
+    "no certificate of ours": (no_certificate, ["no TLS connection", "ssl.certificate.location"]),
+    "plain client": (lambda *_: {"TINGXIE_KAFKA__PROPERTIES": "{}"}, ["'plaintext'", "security.protocol"]),
+    "password without TLS": (
+        lambda server, _: properties(server, "ssl.ca.location", security_protocol="SASL_PLAINTEXT"),
+        ["'SASL_PLAINTEXT'", "security.protocol"],
+    ),
+    "TLS client at a plain listener": (
+        lambda server, _: {**properties(server), "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.bootstrap_servers},
+        ["'SASL_SSL'", "security.protocol", "PLAINTEXT"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_who_is_not_let_in_is_told_why(case: str, secure: SecureKafkaServer, names: Names, tmp_path: Path) -> None:
+    change, wanted = REFUSED[case]
+    settings = environment(secure, names, tmp_path) | change(secure, tmp_path)
+    message = refusal(settings)
+    for part in (settings["TINGXIE_KAFKA__BOOTSTRAP_SERVERS"], "kafka.properties", *wanted):
+        assert part in message
+
+
+@pytest.mark.parametrize("missing", PERMISSIONS, ids=lambda each: f"{each.operation} {each.name}")
+def test_each_permission_of_the_page_is_needed_and_named_when_it_is_missing(
+    missing: Permission, secure: SecureKafkaServer, names: Names, tmp_path: Path
+) -> None:
+    for permission in PERMISSIONS:
+        if permission != missing:
+            allow(secure, USER, permission, names.of(permission))
+    message = refusal(environment(secure, names, tmp_path) | properties(secure))
+    assert message.startswith(f"tingxie: broker {secure.sasl_servers}: not permitted to the user '{USER}': ")
+    assert f": {missing.operation.upper()} {missing.kind} {names.of(missing)}; " in message
+    assert "ACL" in message
+
+
+def test_to_see_a_topic_is_not_to_use_it(secure: SecureKafkaServer, names: Names, tmp_path: Path) -> None:
+    for permission in PERMISSIONS:
+        seen = Permission("Describe", permission.kind, permission.name)
+        allow(secure, STRANGER, seen, names.of(permission))
+    settings = environment(secure, names, tmp_path)
+    settings["TINGXIE_KAFKA__PROPERTIES"] = json.dumps(secure.sasl_properties(STRANGER))
+    code, _, err = tingxie(settings, "run")
+    assert code == 1
+    for permission in PERMISSIONS:
+        assert f"{permission.operation.upper()} {permission.kind} {names.of(permission)}" in err.splitlines()[-1]
+
+
+def test_watch_is_told_of_a_topic_it_may_not_see(secure: SecureKafkaServer, names: Names, tmp_path: Path) -> None:
+    code, _, err = tingxie(environment(secure, names, tmp_path) | properties(secure), "watch")
+    assert code == 1
+    assert f"READ topic {names.transcripts}, READ topic {names.dead_letters};" in err
+    assert "group" not in err
+
+
+@pytest.mark.parametrize("revoked", PERMISSIONS, ids=lambda each: f"{each.operation} {each.name}")
+def test_a_permission_taken_back_ends_the_service_with_the_same_line(
+    revoked: Permission, secure: SecureKafkaServer, world: World
+) -> None:
+    names = Names(world.uploads, world.transcripts, world.dead_letters, world.group.group_id)
+    for permission in PERMISSIONS:
+        allow(secure, USER, permission, names.of(permission))
+    with world.service(TINGXIE_KAFKA__BOOTSTRAP_SERVERS=secure.sasl_servers, **properties(secure)) as service:
+        secure.forbid(USER, ResourceType[revoked.kind.upper()], names.of(revoked))
+        world.produce(b"no event")
+        world.upload("a.wav", SAMPLE.read_bytes())
+        assert service.wait() == 1
+        last = service.log.read_text().splitlines()[-1]
+    assert last.startswith(f"tingxie: broker {secure.sasl_servers}, {revoked.kind} {names.of(revoked)}: not permitted")
+    assert f"'{USER}'" in last
