@@ -121,9 +121,10 @@ def test_each_statement_is_needed(storage: Storage) -> None:
     with pytest.raises(ObjectForbidden):
         storage.objects.fetch(Recording(bucket=AUDIO, key="a.wav"))
     storage.permit([reading, writing])
-    for check in (lambda: storage.objects.check_bucket(AUDIO), storage.store.check_bucket):
-        with pytest.raises((ObjectForbidden, TranscriptBucketForbidden)):
-            check()
+    with pytest.raises(ObjectForbidden):
+        storage.objects.check_bucket(AUDIO)
+    with pytest.raises(TranscriptBucketForbidden):
+        storage.store.check_bucket()
     storage.permit([reading, listing])
     with pytest.raises(TranscriptBucketForbidden, match=r"storage\.transcript_bucket"):
         storage.store.store(transcript_of([span("你 好")]))
