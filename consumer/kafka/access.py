@@ -50,6 +50,8 @@ def denied(
         UsageError: ``kafka.properties`` are wrong.
     """
     client = open_client(AdminClient, client_properties(settings))
+    if not _has_controller(client):
+        return []
     wanted: dict[str, list[Operation]] = {}
     for name in reads:
         wanted.setdefault(name, []).append("READ")
@@ -83,6 +85,15 @@ def check_access(
     """
     if missing := denied(settings, reads=reads, writes=writes, group=group):
         raise refusal(settings, missing)
+
+
+def _has_controller(client: AdminClient) -> bool:
+    """Whether the cluster names a broker that answers for it all; the client would wait for one in vain."""
+    try:
+        metadata = client.list_topics(timeout=ANSWER_S)
+    except KafkaException:
+        return False
+    return metadata.controller_id in metadata.brokers
 
 
 def _refused(answer: Future[Any], wanted: Sequence[Operation]) -> Sequence[Operation]:

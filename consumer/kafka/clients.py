@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
@@ -106,6 +107,22 @@ def user_of(settings: KafkaSettings) -> str:
     if "ssl.certificate.location" in settings.properties or "ssl.keystore.location" in settings.properties:
         return "the user of this client's certificate"
     return "this client (kafka.properties name no user)"
+
+
+@contextmanager
+def fatal_errors(settings: KafkaSettings, topic: str | None = None) -> Iterator[None]:
+    """Translate what a client raises while it is polled: a fatal error, which no callback is told of.
+
+    Raises:
+        StopError: the client cannot go on; see `stop_error`.
+    """
+    try:
+        yield
+    except KafkaException as exception:
+        error = exception.args[0]
+        raise stop_error(error, settings, topic) or BrokerFatal(
+            f"broker {settings.bootstrap_servers}: {error.str()}; restart the process"
+        ) from exception
 
 
 def stop_error(error: KafkaError, settings: KafkaSettings, topic: str | None = None) -> StopError | None:

@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.errors import StopError
-from consumer.kafka.clients import client_properties, open_client, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.records import Headers, Partition, Record
 from consumer.settings import KafkaSettings
 
@@ -79,7 +79,8 @@ class Source:
         Raises:
             StopError: the client cannot go on.
         """
-        message = self._consumer.poll(timeout_s)
+        with fatal_errors(self._settings, self._topic):
+            message = self._consumer.poll(timeout_s)
         if self._stop is not None:
             raise self._stop
         if self._reassigned:

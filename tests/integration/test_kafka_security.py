@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
 
+from consumer.errors import CredentialsRefused
+from consumer.kafka.sink import RECORD_BYTES, OutgoingRecord, Sink
+from consumer.settings import KafkaSettings
 from tests.integration.shell import tingxie
 from tests.integration.world import World, open_world
 from tests.servers.certificates import Authority
@@ -324,3 +329,17 @@ def test_a_permission_taken_back_ends_the_service_with_the_same_line(
         last = service.log.read_text().splitlines()[-1]
     assert last.startswith(f"tingxie: broker {secure.sasl_servers}, {revoked.kind} {names.of(revoked)}: not permitted")
     assert f"'{USER}'" in last
+
+
+def test_a_producer_that_may_write_nowhere_stops_with_an_error_of_ours(secure: SecureKafkaServer, names: Names) -> None:
+    kafka = KafkaSettings(bootstrap_servers=secure.sasl_servers, properties=secure.sasl_properties(STRANGER))
+    with closing(Sink(kafka, RECORD_BYTES)) as sink:
+        sink.produce("tag", OutgoingRecord(names.transcripts, b"key", b"value", ()))
+        with pytest.raises(CredentialsRefused, match=rf"{secure.sasl_servers}: not permitted to the user '{STRANGER}'"):
+            poll_until_it_stops(sink)
+
+
+def poll_until_it_stops(sink: Sink) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        sink.deliveries()
