@@ -142,7 +142,8 @@ class ObjectFetcher:
             TingxieError: as `fetch` does, about the bucket.
         """
         with translated(f"bucket {bucket}"):
-            self._client.head_bucket(Bucket=bucket)
+            # Not HEAD, whose answer has no room for the reason.
+            self._client.list_objects_v2(Bucket=bucket, MaxKeys=1)
 
     def _get(self, recording: Recording) -> GetObjectOutputTypeDef:
         if recording.version_id is None:

@@ -37,7 +37,15 @@ def test_all_in_order(
     environment = service_environment | {"TINGXIE_STORAGE__ALLOWED_BUCKETS": bucket}
     code, out, err = tingxie(environment, "check")
     assert (code, err) == (0, ""), out
-    assert marks(out) == ["ok settings", "ok broker", *["ok topic"] * 3, "ok bucket", "ok spool", "ok model"]
+    assert marks(out) == [
+        "ok settings",
+        "ok broker",
+        *["ok topic"] * 3,
+        "ok group",
+        "ok bucket",
+        "ok spool",
+        "ok model",
+    ]
     details = [detail for _, _, detail in lines(out)]
     assert "TINGXIE_STORAGE__SECRET_ACCESS_KEY" in details[0]
     assert bucket_server.secret_key not in out
@@ -62,6 +70,7 @@ def test_faults_are_all_named_with_what_to_do(
         "ok topic",
         "FAIL topic",
         "ok topic",
+        "ok group",
         "ok bucket",
         "FAIL bucket",
         "ok spool",

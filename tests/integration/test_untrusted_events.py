@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,8 +50,9 @@ class Bait:
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}/words.txt"
 
     def check_untouched(self) -> None:
-        with pytest.raises(BlockingIOError):
-            self.listener.accept()
+        with suppress(BlockingIOError):
+            self.listener.accept()[0].close()
+            pytest.fail("somebody has connected")
         with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):  # nobody has opened it for reading
             os.close(os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK))
 
