@@ -58,17 +58,17 @@ def describe_cluster(settings: KafkaSettings) -> Cluster:
     client = open_client(AdminClient, client_properties(settings) | {"error_cb": trouble.note})
     deadline, wait_s = time.monotonic() + settings.startup_timeout_s, FIRST_ANSWER_S
     while True:
-        left_s = deadline - time.monotonic()
+        left_s = max(0.0, deadline - time.monotonic())
+        last = left_s < 2 * wait_s  # what is left after it would be too short for an answer
         try:
-            # A last wait too short for an answer would be none.
-            metadata = client.list_topics(timeout=left_s if left_s < 2 * wait_s else wait_s)
+            metadata = client.list_topics(timeout=left_s if last else wait_s)
             break
         except KafkaException as exception:
             error = exception.args[0]
             client.poll(0)
             if (refusal := trouble.refusal or stop_error(error, settings)) is not None:
                 raise refusal from None
-            if time.monotonic() >= deadline:
+            if last:
                 raise _unavailable(settings, trouble.last or error.str()) from None
         wait_s *= 2
     return Cluster(

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[att
 from consumer.errors import CredentialsRefused
 from consumer.kafka.sink import RECORD_BYTES, OutgoingRecord, Sink
 from consumer.settings import KafkaSettings
+from tests.integration.harness import produce
 from tests.integration.shell import tingxie
 from tests.integration.world import World, open_world
 from tests.servers.certificates import Authority
@@ -314,6 +315,34 @@ def test_watch_is_told_of_a_topic_it_may_not_see(secure: SecureKafkaServer, name
     assert code == 1
     assert f"READ topic {names.transcripts}, READ topic {names.dead_letters};" in err
     assert "group" not in err
+
+
+def test_watch_needs_to_read_its_topics_and_no_group(secure: SecureKafkaServer, names: Names, tmp_path: Path) -> None:
+    for name in (names.transcripts, names.dead_letters):
+        secure.allow(STRANGER, AclOperation.READ, ResourceType.TOPIC, name)
+    produce(secure.bootstrap_servers, names.transcripts, b"no transcript")
+    settings = environment(secure, names, tmp_path)
+    settings["TINGXIE_KAFKA__PROPERTIES"] = json.dumps(secure.sasl_properties(STRANGER))
+    code, out, err = tingxie(settings, "watch", "--from-beginning", "--limit", "1")
+    assert code == 0, err
+    assert json.loads(out)["value"] == "no transcript"
+
+
+def test_topics_are_created_by_whoever_may(
+    secure: SecureKafkaServer, unique_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    names = Names(*(unique_name(purpose) for purpose in ("uploads", "transcripts", "dead-letters", "group")))
+    for permission in PERMISSIONS:
+        allow(secure, USER, permission, names.of(permission))
+    settings = environment(secure, names, tmp_path) | properties(secure)
+    out = tingxie(settings, "check", "--no-model", "--create-topics")[1]
+    assert [line.split()[0] for line in kafka_lines(out)["topic"]] == ["FAIL"] * 3
+    assert f"topic {names.uploads}: not permitted to the user '{USER}'" in out
+    for name in (names.uploads, names.transcripts, names.dead_letters):
+        secure.allow(USER, AclOperation.CREATE, ResourceType.TOPIC, name)
+    out = tingxie(settings, "check", "--no-model", "--create-topics")[1]
+    assert [line.split()[0] for line in kafka_lines(out)["topic"]] == ["ok"] * 3
+    assert f"{names.uploads} created" in out
 
 
 @pytest.mark.parametrize("revoked", PERMISSIONS, ids=lambda each: f"{each.operation} {each.name}")
