@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from consumer.errors import BrokerUnavailable, StopError
 from consumer.kafka.access import check_access
 from consumer.kafka.admin import describe_cluster
-from consumer.kafka.clients import client_properties, open_client, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.records import Record
 from consumer.kafka.source import record_of
 from consumer.settings import KafkaSettings
@@ -73,7 +73,8 @@ class Follower:
         Raises:
             StopError: the client cannot go on.
         """
-        message = self._consumer.poll(timeout_s)
+        with fatal_errors(self._settings):
+            message = self._consumer.poll(timeout_s)
         if self._stop is not None:
             raise self._stop
         if message is None:
@@ -81,7 +82,7 @@ class Follower:
         error = message.error()
         if error is None:
             return record_of(message)
-        if (stop := stop_error(error, self._settings, message.topic())) is not None:
+        if (stop := self._meaning(error, message.topic())) is not None:
             raise stop
         return None
 
@@ -114,4 +115,10 @@ class Follower:
         return found
 
     def _on_error(self, error: KafkaError) -> None:
-        self._stop = self._stop or stop_error(error, self._settings)
+        self._stop = self._stop or self._meaning(error)
+
+    def _meaning(self, error: KafkaError, topic: str | None = None) -> StopError | None:
+        # The client asks who coordinates the group it was made to name, and reads all the same when it may not.
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return None
+        return stop_error(error, self._settings, topic)
