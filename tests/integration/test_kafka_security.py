@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +16,7 @@ from consumer.errors import CredentialsRefused
 from consumer.kafka.sink import RECORD_BYTES, OutgoingRecord, Sink
 from consumer.settings import KafkaSettings
 from tests.integration.harness import produce
+from tests.integration.permissions import PERMISSIONS, ROOT, Names, Permission, allow, environment, kafka_lines
 from tests.integration.shell import tingxie
 from tests.integration.world import World, open_world
 from tests.servers.certificates import Authority
@@ -27,7 +25,6 @@ from tests.servers.secure_kafka import CLIENT, SecureKafkaServer
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "consumer" / "demo" / "samples" / "dictation 22k.wav"
 USER, PASSWORD = "tingxie", "correct-horse-battery"
 STRANGER = "stranger"
@@ -46,88 +43,11 @@ def world(secure: SecureKafkaServer, demo_models: Path, tmp_path: Path, s3: Call
         yield world
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """One line of the page's permissions.
-
-    Attributes:
-        operation: as the page writes it.
-        kind: ``topic`` or ``group``.
-        name: by default.
-    """
-
-    operation: str
-    kind: str
-    name: str
-
-
-def documented() -> list[Permission]:
-    """What docs/security.md tells an administrator to allow."""
-    lines = re.findall(r"^kafka-acls\.sh .*$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
-    found = []
-    for line in lines:
-        words = shlex.split(line)
-        kind = "topic" if "--topic" in words else "group"
-        found.append(Permission(words[words.index("--operation") + 1], kind, words[words.index(f"--{kind}") + 1]))
-    return found
-
-
-PERMISSIONS = documented()
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What stands for the page's names in one test."""
-
-    uploads: str
-    transcripts: str
-    dead_letters: str
-    group: str
-
-    def of(self, permission: Permission) -> str:
-        default = {
-            "audio-uploaded": self.uploads,
-            "transcript-ready": self.transcripts,
-            "audio-uploaded.dead-letter": self.dead_letters,
-            "tingxie": self.group,
-        }
-        return default[permission.name]
-
-
 @pytest.fixture
 def names(secure: SecureKafkaServer, unique_name: Callable[[str], str]) -> Names:
     made = Names(*(unique_name(purpose) for purpose in ("uploads", "transcripts", "dead-letters", "group")))
     secure.create_topics(made.uploads, made.transcripts, made.dead_letters)
     return made
-
-
-def allow(server: SecureKafkaServer, user: str, permission: Permission, name: str) -> None:
-    server.allow(user, AclOperation[permission.operation.upper()], ResourceType[permission.kind.upper()], name)
-
-
-def environment(server: SecureKafkaServer, names: Names, tmp_path: Path, **settings: str) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.sasl_servers,
-        "TINGXIE_KAFKA__GROUP_ID": names.group,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "3",
-        "TINGXIE_TOPICS__UPLOADS": names.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": names.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": names.dead_letters,
-        "TINGXIE_STORAGE__ENDPOINT_URL": "http://127.0.0.1:1",
-        "TINGXIE_STORAGE__ACCESS_KEY_ID": "me",
-        "TINGXIE_STORAGE__SECRET_ACCESS_KEY": "hush-hush",
-        "TINGXIE_LIMITS__SPOOL_DIR": str(tmp_path / "spool"),
-        "TINGXIE_TELEMETRY__PORT": "0",
-        **settings,
-    }
-
-
-def kafka_lines(out: str) -> dict[str, list[str]]:
-    """Subjects and lines of what `check` says about the broker."""
-    found: dict[str, list[str]] = {}
-    for line in out.splitlines():
-        found.setdefault(line.split()[1], []).append(line)
-    return {subject: found[subject] for subject in ("broker", "topic", "group") if subject in found}
 
 
 def refusal(settings: Mapping[str, str]) -> str:
@@ -271,7 +191,7 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     ),
     "TLS client at a plain listener": (
         lambda server, _: {**properties(server), "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.bootstrap_servers},
-        ["'SASL_SSL'", "security.protocol", "PLAINTEXT"],
+        ["'SASL_SSL'", "security.protocol"],
     ),
 }
 
