@@ -40,8 +40,10 @@ integration: servers ## tests on a real Kafka and a real bucket
 schemas: environment ## write schemas/ anew from the models in the code
 	@$(BIN)/python -m consumer.events.schemas
 
-docs: environment ## write docs/settings.md anew from the settings in the code
+docs: environment ## write the generated pages anew: settings, metrics, the chart's values
 	@$(BIN)/python scripts/settings_reference.py
+	@$(BIN)/python scripts/metrics_reference.py
+	@$(BIN)/python scripts/chart_reference.py
 
 format: environment ## lay out the code as `make lint` wants it
 	$(BIN)/ruff check --fix .
