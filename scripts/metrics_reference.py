@@ -12,9 +12,9 @@ HEAD = """# Metrics
 
 Written from `consumer/operations/metrics.py` by `make docs`; do not edit.
 
-Served as `/metrics` on `telemetry.port` (9464) in Prometheus' text format. A histogram has `_bucket`, `_sum` and `_count`;
-counters and histograms also have a `_created` with the time they began. The chart in [helm/tingxie](../helm/tingxie/README.md)
-comes with alerts and a dashboard.
+Served as `/metrics` on `telemetry.port` (9464) in Prometheus' text format. A histogram has `_bucket`, `_sum` and
+`_count`; counters and histograms also have a `_created` with the time they began. The chart in
+[helm/tingxie](../helm/tingxie/README.md) comes with alerts and a dashboard.
 
 | metric | kind | labels | what it is |
 | --- | --- | --- | --- |

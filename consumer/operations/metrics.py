@@ -71,7 +71,9 @@ class Metrics:
             registry=registry,
         )
         self.in_flight_records = Gauge("tingxie_in_flight_records", "Recordings in work.", registry=registry)
-        self.in_flight_bytes = Gauge("tingxie_in_flight_bytes", "Bytes of the objects of recordings in work.", registry=registry)
+        self.in_flight_bytes = Gauge(
+            "tingxie_in_flight_bytes", "Bytes of the objects of recordings in work.", registry=registry
+        )
         self.in_flight_audio_seconds = Gauge(
             "tingxie_in_flight_audio_seconds", "Seconds of decoded audio of recordings in work.", registry=registry
         )

@@ -38,9 +38,7 @@ class Listener:
         self.lag = membership.lag
 
 
-def test_lag_is_told_from_before_the_first_commit_on(
-    kafka: KafkaServer, unique_name: Callable[[str], str]
-) -> None:
+def test_lag_is_told_from_before_the_first_commit_on(kafka: KafkaServer, unique_name: Callable[[str], str]) -> None:
     topic, group = unique_name("uploads"), unique_name("group")
     kafka.create_topics(topic, partitions=2)
     producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
