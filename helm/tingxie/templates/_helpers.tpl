@@ -54,14 +54,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* A setting that the chart itself needs: dict "root" $ "name" "limits.drain_seconds" "default" 25.0. */}}
+{{/* A setting that the chart itself needs, as it was given or else the default; "name" is section and name. */}}
 {{- define "tingxie.given" -}}
 {{- $path := splitList "." .name -}}
 {{- $section := index .root.Values.settings (first $path) | default dict -}}
-{{- $value := get $section (last $path) -}}
-{{- if kindIs "invalid" $value }}{{ $value = .default }}{{ end -}}
-{{- if not (hasKey $section (last $path)) }}{{ $value = .default }}{{ end -}}
-{{- include "tingxie.setting" $value -}}
+{{- $value := index $section (last $path) -}}
+{{- include "tingxie.setting" (ternary .default $value (kindIs "invalid" $value)) -}}
 {{- end -}}
 
 {{- define "tingxie.port" -}}

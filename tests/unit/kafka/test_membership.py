@@ -45,7 +45,9 @@ def partition(number: int, **changes: object) -> dict[str, object]:
         ({"fetch_state": "none"}, None),
     ],
 )
-def test_lag_is_what_is_not_committed_of_the_partitions_it_has(changes: dict[str, object], expected: int) -> None:
+def test_lag_is_what_is_not_committed_of_the_partitions_it_has(
+    changes: dict[str, object], expected: int | None
+) -> None:
     topic = {"topic": "uploads", "partitions": {"4": partition(4, **changes), "-1": partition(-1, fetch_state="none")}}
     lag = membership_of(json.dumps({"topics": {"uploads": topic}})).lag
     assert lag == ({} if expected is None else {("uploads", 4): expected})
