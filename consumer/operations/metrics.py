@@ -18,6 +18,9 @@ SEGMENT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 PADDING_BUCKETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 """Shares of a batch: a tenth is what is aimed at."""
 
+OUTCOMES = ("completed", "no_speech", "dead_letter", "skipped")
+"""Values of the label of `Metrics.records`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -47,6 +50,9 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        # There from the start, or the first of each would be no increase.
+        for outcome in OUTCOMES:
+            self.records.labels(outcome)
         self.retries = Counter(
             "tingxie_retries_total", "Failed tries that were tried again, by error class.", ["class"], registry=registry
         )

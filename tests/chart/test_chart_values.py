@@ -77,6 +77,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         {"replicas": 2, "models": {"persistence": {"enabled": True, "accessModes": ["ReadWriteOnce"]}}},
         "models.persistence.accessModes: up to 2 consumers share the claim, which takes ReadWriteMany",
     ),
+    (
+        "claim that a rollout cannot mount",
+        {"models": {"persistence": {"enabled": True, "accessModes": ["ReadWriteOnce"]}}},
+        "set ReadWriteMany, or rollout.surge=false",
+    ),
     ("GPU for the CPU", {"settings": {"engine": {"device": "cpu"}}}, "set gpu.enabled=false"),
     (
         "CPU for the GPU",

@@ -53,8 +53,12 @@
 {{- end -}}
 {{- end -}}
 {{- $claim := .Values.models.persistence -}}
-{{- if and $claim.enabled (not $claim.existingClaim) (gt $most 1) (not (has "ReadWriteMany" $claim.accessModes)) -}}
+{{- if and $claim.enabled (not $claim.existingClaim) (not (has "ReadWriteMany" $claim.accessModes)) -}}
+{{- if gt $most 1 -}}
 {{- fail (printf "models.persistence.accessModes: up to %d consumers share the claim, which takes ReadWriteMany; set it, or replicas to 1" $most) -}}
+{{- else if .Values.rollout.surge -}}
+{{- fail "models.persistence.accessModes: a rollout starts a second consumer, which could not mount the claim on another node; set ReadWriteMany, or rollout.surge=false" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
