@@ -274,6 +274,22 @@ def test_extra_manifests_are_templates(helm: Helm) -> None:
     assert extra["data"] == {"release": "release"}
 
 
+def test_names_that_look_like_numbers_stay_names(helm: Helm) -> None:
+    secrets = {"storage": {"secret": "1"}, "kafkaProperties": {"secret": "2"}, "environment": ["3"]}
+    values = {
+        "fullnameOverride": "4",
+        "nameOverride": "5",
+        "image": {"repository": "6", "tag": "7", "pullSecrets": ["8"]},
+        "models": {"persistence": {"enabled": True, "existingClaim": "9"}},
+        "serviceAccount": {"name": "10"},
+        "priorityClassName": "11",
+        "gpu": {"runtimeClassName": "12"},
+        "credentials": secrets,
+    }
+    for manifest in helm.render(MINIMAL, values=values):
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
 def test_large_numbers_stay_whole(helm: Helm) -> None:
     limits = {"in_flight_bytes": 2**40 + 1, "fetch_seconds": 0.5}
     values = {"settings": {"limits": limits}, "spool": {"sizeLimit": "2Ti"}}

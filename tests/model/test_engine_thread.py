@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from consumer.engine.api import EngineJob, EngineObserver
+from consumer.engine.device import memory
 from consumer.engine.engine import CAPACITY, Engine
 from consumer.engine.load import Models
 from consumer.engine.recogniser import FEATURE_FRAMES, Decoding, Encoded, Recogniser
@@ -478,3 +479,13 @@ def test_a_device_without_room_to_listen_costs_those_that_were_heard(
     assert "CUDA out of memory" in str(outcome.value)
     work.begin("later", EngineJob((track(SILENCE),)))
     assert recognition_of(finish(work)["later"]) == Recognition(())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_memory_of_a_gpu_is_that_of_this_process_and_of_all() -> None:
+    device = torch.device("cuda:0")
+    before = memory(device)
+    held = torch.zeros(2**28, dtype=torch.uint8, device=device)
+    after = memory(device)
+    assert after["reserved"] >= before["reserved"] + held.numel()
+    assert after["reserved"] <= after["used"] <= after["total"]

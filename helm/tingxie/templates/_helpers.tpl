@@ -13,8 +13,8 @@
 {{- end -}}
 
 {{- define "tingxie.selector" -}}
-app.kubernetes.io/name: {{ include "tingxie.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "tingxie.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "tingxie.labels" -}}
@@ -113,9 +113,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* Environment of the consumer, and of the init container that reads the same settings. */}}
 {{- define "tingxie.environment" -}}
 envFrom:
-  - configMapRef: { name: {{ include "tingxie.fullname" . }} }
+  - configMapRef: { name: {{ include "tingxie.fullname" . | quote }} }
   {{- range .Values.credentials.environment }}
-  - secretRef: { name: {{ . }} }
+  - secretRef: { name: {{ quote . }} }
   {{- end }}
 {{- $storage := .Values.credentials.storage }}
 {{- $kafka := .Values.credentials.kafkaProperties }}
@@ -123,13 +123,13 @@ envFrom:
 env:
   {{- if $storage.secret }}
   - name: TINGXIE_STORAGE__ACCESS_KEY_ID
-    valueFrom: { secretKeyRef: { name: {{ $storage.secret }}, key: {{ $storage.accessKeyId }} } }
+    valueFrom: { secretKeyRef: { name: {{ quote $storage.secret }}, key: {{ quote $storage.accessKeyId }} } }
   - name: TINGXIE_STORAGE__SECRET_ACCESS_KEY
-    valueFrom: { secretKeyRef: { name: {{ $storage.secret }}, key: {{ $storage.secretAccessKey }} } }
+    valueFrom: { secretKeyRef: { name: {{ quote $storage.secret }}, key: {{ quote $storage.secretAccessKey }} } }
   {{- end }}
   {{- if $kafka.secret }}
   - name: TINGXIE_KAFKA__PROPERTIES
-    valueFrom: { secretKeyRef: { name: {{ $kafka.secret }}, key: {{ $kafka.key }} } }
+    valueFrom: { secretKeyRef: { name: {{ quote $kafka.secret }}, key: {{ quote $kafka.key }} } }
   {{- end }}
   {{- with .Values.extraEnv }}
   {{- toYaml . | nindent 2 }}
