@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from consumer.settings import Settings
+from consumer.settings import SECRET, Settings
 from tests.chart.rendering import CHART, MINIMAL, Helm
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -98,6 +98,11 @@ def test_values_that_cannot_work_are_refused(helm: Helm, values: dict[str, Any],
     done = helm.attempt(MINIMAL, values=values)
     assert done.returncode != 0
     assert message in done.stderr
+
+
+def test_properties_that_are_secret_are_those_that_the_program_masks() -> None:
+    template = (CHART / "templates" / "_checks.tpl").read_text()
+    assert f"regexMatch {json.dumps(SECRET.pattern)} $name" in template
 
 
 def test_values_that_just_work_are_taken(helm: Helm) -> None:

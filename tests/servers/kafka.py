@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -128,11 +128,19 @@ class KafkaServer(Server):
         super().close()
         self._admin = None  # or its client would look for the broker for as long as the session lasts
 
+    def _completed(self, single_node: Mapping[str, str]) -> Mapping[str, str]:
+        """The properties of this node, from those a single node needs."""
+        return {**single_node, **self._properties}
+
+    def _format_options(self) -> Sequence[str]:
+        """What the storage is formatted with beside the properties."""
+        return ()
+
     def _configure(self, jars: Path) -> None:
         self._port, controller = free_ports(2)
         (self._folder / "log4j2.properties").write_text(LOGGING)
         settings = self._folder / "server.properties"
-        properties = {**_single_node(self._port, controller, self._folder / "data"), **self._properties}
+        properties = self._completed(_single_node(self._port, controller, self._folder / "data"))
         settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_log = ["java", "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"]
@@ -142,6 +150,7 @@ class KafkaServer(Server):
             f"--cluster-id={cluster}",
             "-c",
             str(settings),
+            *self._format_options(),
         ]  # it may begin with a dash
         with self._log.open("ab") as sink:
             done = subprocess.run(format_log, stdout=sink, stderr=sink, timeout=START_S, check=False)
