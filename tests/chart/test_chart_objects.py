@@ -292,8 +292,13 @@ def test_names_that_look_like_numbers_stay_names(helm: Helm) -> None:
 
 def test_large_numbers_stay_whole(helm: Helm) -> None:
     limits = {"in_flight_bytes": 2**40 + 1, "fetch_seconds": 0.5}
-    values = {"settings": {"limits": limits}, "spool": {"sizeLimit": "2Ti"}}
-    data = one(helm.render(MINIMAL, values=values), "ConfigMap")["data"]
+    scaled = {"enabled": True, "partitions": 4, "lagThreshold": 5_000_000, "cooldownPeriod": 1_000_000}
+    values = {"settings": {"limits": limits}, "spool": {"sizeLimit": "2Ti"}, "autoscaling": scaled}
+    manifests = helm.render(MINIMAL, values=values)
+    data = one(manifests, "ConfigMap")["data"]
+    scaler = one(manifests, "ScaledObject")["spec"]
+    assert scaler["triggers"][0]["metadata"]["lagThreshold"] == "5000000"
+    assert scaler["cooldownPeriod"] == 1_000_000
     assert data["TINGXIE_LIMITS__IN_FLIGHT_BYTES"] == str(2**40 + 1)
     assert data["TINGXIE_LIMITS__FETCH_SECONDS"] == "0.5"
 
