@@ -305,8 +305,9 @@ class Service:
         self._observer.rebalanced("lost", partitions)
 
     def membership(self, membership: Membership) -> None:
-        """Pass it on."""
+        """Pass it on, with what else is worth knowing every second."""
         self._observer.membership(membership)
+        self._observer.oldest(min((task.record.timestamp_ms for task in self._tasks.values()), default=None))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:

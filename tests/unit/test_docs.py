@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_settings_page_is_what_the_code_says() -> None:
+@pytest.mark.parametrize("page", ["settings", "metrics", "chart"])
+def test_a_generated_page_is_what_its_source_says(page: str) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/settings_reference.py", "--check"],
+        [sys.executable, f"scripts/{page}_reference.py", "--check"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
