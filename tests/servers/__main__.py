@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import compose, kafka, versitygw
+from tests.servers import compose, kafka, toxiproxy, versitygw
 from tests.servers.cache import cache_root, failure_of
 
 INSTALLERS: dict[str, Callable[[], Path]] = {
     kafka.NAME: kafka.install,
     versitygw.NAME: versitygw.install,
     compose.NAME: compose.install,
+    toxiproxy.NAME: toxiproxy.install,
 }
 
 
