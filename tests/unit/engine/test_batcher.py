@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.engine.batcher import FIRST_SHARE_MS, RECOVERY_S, AdaptiveBound, Batcher, Segment, about
+from consumer.engine.batcher import CLIP_BATCH_MS, CLIP_MS, RECOVERY_S, AdaptiveBound, Batcher, Segment, about
 
 lengths = st.integers(min_value=10, max_value=70_000)
 recordings = st.lists(st.lists(lengths, min_size=1, max_size=12), min_size=1, max_size=8)
@@ -191,14 +191,24 @@ def test_a_bound_never_exceeds_what_was_set_and_always_recovers(faults: list[tup
     assert bound.at(now + 21 * RECOVERY_S) == most_ms
 
 
-@given(st.lists(st.integers(10, 10_000), min_size=1, max_size=8))
-def test_a_short_clip_is_in_the_next_batch_as_a_whole_and_with_no_old_company(clip: list[int]) -> None:
+@given(st.lists(st.integers(10, CLIP_MS), min_size=1, max_size=8))
+def test_a_short_clip_is_in_the_next_batch_as_a_whole_and_that_batch_is_short(clip: list[int]) -> None:
     batcher = filled([[5000] * 100])
     batcher.take()
     batcher.take()
     batcher.add(segments_of("clip", clip))
     batch = batcher.take()
-    assert {segment.recording for segment in batch} == {"clip"}
-    share = [length for at, length in enumerate(clip) if sum(clip[: at + 1]) <= FIRST_SHARE_MS]
-    if max(share) * len(share) <= 60_000:
-        assert len(batch) >= len(share)
+    of_clip = [segment.length_ms for segment in batch if segment.recording == "clip"]
+    if sum(clip) <= CLIP_MS and max(clip) * len(clip) <= 60_000:
+        assert sorted(of_clip) == sorted(clip)
+        assert len(batch) * batch[0].length_ms <= max(CLIP_BATCH_MS, max(clip) * len(clip))
+    else:
+        assert of_clip
+
+
+def test_a_long_newcomer_gets_a_full_batch() -> None:
+    batcher = filled([[5000] * 100])
+    batcher.take()
+    batcher.take()
+    batcher.add(segments_of("long", [5000] * 3))
+    assert Counter(segment.recording for segment in batcher.take()) == {"0": 9, "long": 3}
