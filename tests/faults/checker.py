@@ -3,8 +3,9 @@
 Rules; a record is *settled* when each broker-acknowledged way out of it exists: a transcript, a dead letter, or a copy
 in a retry topic that is tried later.
 
-1. Nothing is lost: an upload whose offset is committed, and no copy of which still waits, has a transcript or dead letter.
-2. No commit passes an incomplete record: whatever a commit covers, by its offset or by its metadata, was settled before.
+1. Nothing is lost: an upload whose offset is committed, and no copy of which still waits, has a transcript or a dead
+   letter.
+2. No commit passes an incomplete record: what a commit covers, by its offset or by its metadata, was settled before.
 3. Only unfinished work is repeated: nobody begins work on a record that a commit covered already, unless it was
    stopped or cut off and could not know.
 4. A repeat is recognisable: it has the id of the first transcript of the same bytes.
@@ -21,6 +22,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.faults.evidence import Commit, Content, Ended, Evidence, Incoming, Place
 
@@ -87,7 +89,8 @@ def check(evidence: Evidence, *, tolerance_ms: int = 0) -> Findings:
         tolerance_ms: by how much clocks of different machines may differ.
     """
     index = _Index(evidence)
-    violations = [*_lost(index), *_repeated_under_another_id(index), *_reordered(index), *_wrong(index), *_strange(index)]
+    violations = [*_lost(index), *_repeated_under_another_id(index), *_reordered(index)]
+    violations += [*_wrong(index), *_strange(index)]
     if evidence.commits is not None:
         violations += [
             *_uncommitted(index),
@@ -139,7 +142,7 @@ def _first_covered(incoming: Sequence[Incoming], commits: Iterable[Commit]) -> d
         passed = bisect_left(offsets, commit.offset)
         beyond = [offset for offset in offsets[passed:] if offset in commit.beyond] if commit.beyond else []
         for offset in (*offsets[:passed], *beyond):
-            covered[*partition, offset] = commit.at_ms
+            covered[commit.topic, commit.partition, offset] = commit.at_ms
         waiting[partition] = [offset for offset in offsets[passed:] if offset not in commit.beyond]
     return covered
 
@@ -221,7 +224,7 @@ def _reordered(index: _Index) -> Iterator[Violation]:
     for records in by_object.values():
         records.sort(key=lambda record: record.offset)
         kept = [each for each in records if index.ends[each.recording] and not index.copies[each.recording]]
-        for earlier, later in zip(kept, kept[1:], strict=False):
+        for earlier, later in pairwise(kept):
             ahead_ms = index.ends[earlier.recording][0].at_ms - index.ends[later.recording][0].at_ms
             if ahead_ms > 0:
                 yield Violation(REORDERED, f"{_named(later)} ended {ahead_ms} ms before {_named(earlier)}")

@@ -85,7 +85,9 @@ class KafkaCluster:
     """
 
     def __init__(
-        self, behind: Callable[[Sequence[int]], Sequence[int]] | None = None, properties: Mapping[str, str] | None = None
+        self,
+        behind: Callable[[Sequence[int]], Sequence[int]] | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         chosen = steady_ports(3 * NODES)
         internal, client, controller = chosen[:NODES], chosen[NODES : 2 * NODES], chosen[2 * NODES :]

@@ -34,6 +34,7 @@ class VersityGateway(Server):
         kafka: ``host:port`` of the broker its events go to; the topic must exist. None: it emits no events.
         topic: topic of the events.
         events: event filter, name to whether it is emitted; by default objects that were created.
+        objects: folder of the objects, when another gateway serves it, too; None: one of its own.
     """
 
     access_key = "tingxie-test"
@@ -41,12 +42,17 @@ class VersityGateway(Server):
     region = "us-east-1"
 
     def __init__(
-        self, kafka: str | None = None, topic: str = "audio-uploaded", events: dict[str, bool] | None = None
+        self,
+        kafka: str | None = None,
+        topic: str = "audio-uploaded",
+        events: dict[str, bool] | None = None,
+        objects: Path | None = None,
     ) -> None:
         super().__init__(NAME, "tingxie-bucket-")
         self.topic = topic
         self._kafka = kafka
         self.events = {"s3:ObjectCreated:*": True} if events is None else events
+        self.objects = objects or self._folder / "objects"
         self._port = 0
 
     @property
@@ -60,8 +66,7 @@ class VersityGateway(Server):
             ServerError: it did not come up; the message ends with its log.
         """
         program = install()
-        objects = self._folder / "objects"
-        objects.mkdir(exist_ok=True)
+        self.objects.mkdir(exist_ok=True)
         if self._port == 0:
             (self._port,) = free_ports(1)
         command = [str(program), "--port", f"127.0.0.1:{self._port}", "--health", HEALTH_PATH, "--region", self.region]
@@ -71,7 +76,7 @@ class VersityGateway(Server):
             command += ["--event-kafka-url", self._kafka, "--event-kafka-topic", self.topic]
             command += ["--event-filter", str(event_filter)]
         credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        self._process = ServerProcess(NAME, [*command, "posix", str(objects)], self._log, credentials)
+        self._process = ServerProcess(NAME, [*command, "posix", str(self.objects)], self._log, credentials)
         self._process.wait_until(self._healthy, START_S)
 
     def _healthy(self) -> bool:
