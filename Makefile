@@ -6,8 +6,11 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Extra arguments of pytest: make unit ARGS="-k offsets"
 ARGS ?=
+# Of the fault suite, in seconds; and the number its plan is drawn from: a random one, which it prints.
+DURATION ?=
+SEED ?=
 
-.PHONY: help demo test lint types unit integration schemas docs lock servers format clean environment
+.PHONY: help demo test lint types unit integration faults soak schemas docs lock servers format clean environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +37,12 @@ unit: environment ## tests without servers
 integration: servers ## tests on a real Kafka and a real bucket
 	@$(BIN)/pytest -m integration $(ARGS)
 
+faults: servers ## break everything for DURATION seconds, plan from SEED, and check what became of each record
+	@$(BIN)/python -m tests.faults --plain --duration $(or $(DURATION),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak: servers ## the same for hours, without the plain loop beside it
+	@$(BIN)/python -m tests.faults --duration $(or $(DURATION),14400) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 schemas: environment ## write schemas/ anew from the models in the code
 	@$(BIN)/python -m consumer.events.schemas
 
@@ -47,7 +56,7 @@ format: environment ## lay out the code as `make lint` wants it
 lock: ## resolve the lock files; ARGS=--upgrade takes the newest versions
 	@scripts/setup.sh lock $(ARGS)
 
-servers: environment ## install Kafka and versitygw for the integration tests
+servers: environment ## install Kafka, versitygw and toxiproxy for the integration tests
 	@scripts/setup.sh servers
 
 clean: ## remove the environment and all caches of this checkout

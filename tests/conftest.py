@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
-from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway, compose, versitygw
+from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway, compose, toxiproxy, versitygw
 from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
 
@@ -34,7 +34,12 @@ settings.register_profile("ci", parent=settings.get_profile("local"), print_blob
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Fixture to what installs its program.
-INSTALLERS = {"kafka": kafka_server.install, "bucket_server": versitygw.install, "compose_loader": compose.install}
+INSTALLERS = {
+    "kafka": kafka_server.install,
+    "bucket_server": versitygw.install,
+    "compose_loader": compose.install,
+    "stage": toxiproxy.install,
+}
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
 

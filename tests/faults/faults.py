@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
@@ -17,42 +16,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from tests.faults.evidence import Absence
 from tests.faults.guests import guests
-from tests.faults.members import NOTICE_MS, Member, Members, now_ms
+from tests.faults.members import NOTICE_MS, Member, now_ms
+from tests.faults.scene import Scene
 from tests.faults.spool import filled, may_mount
-from tests.faults.stage import BUCKET_PROXY, PARTITIONS, REQUEST_S, Stage, Topics
-from tests.servers.cluster import KafkaCluster, KafkaNode
+from tests.faults.stage import BUCKET_PROXY, PARTITIONS, REQUEST_S
+from tests.servers.cluster import KafkaNode
 
 GETS = "GET *"
-
-
-@dataclass(slots=True)
-class Scene:
-    """What a fault may touch.
-
-    Attributes:
-        stage: servers.
-        topics: of the run.
-        members: of the group.
-        rng: draws whom it strikes.
-        absences: of all members at once, which faults of brokers and network note here.
-    """
-
-    stage: Stage
-    topics: Topics
-    members: Members
-    rng: random.Random = field(default_factory=random.Random)
-    absences: list[Absence] = field(default_factory=list)
-
-    @property
-    def cluster(self) -> KafkaCluster:
-        """The cluster, which a fault that is struck may break."""
-        assert self.stage.cluster is not None
-        return self.stage.cluster
-
-    def free_member(self) -> Member | None:
-        """One that runs and that no fault has in its hands."""
-        free = [member for member in self.members.all if not member.held and member.service.process.alive()]
-        return self.rng.choice(free) if free else None
 
 
 Strike = Callable[[Scene], AbstractContextManager[str]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.events.deadletter import DeadLetter
 from consumer.events.headers import ATTEMPT, text
@@ -29,13 +29,17 @@ def read_topic(properties: Mapping[str, Any], topic: str) -> list[Record]:
         topic: that exists.
 
     Raises:
+        KafkaException: it may not be read.
         RuntimeError: its end was not reached.
     """
     consumer = Consumer(
         {**properties, "group.id": "fault-suite-reader", "enable.auto.commit": False, "enable.partition.eof": True}
     )
     try:
-        numbers = consumer.list_topics(topic, timeout=QUIET_S).topics[topic].partitions
+        known = consumer.list_topics(topic, timeout=QUIET_S).topics[topic]
+        if known.error is not None:
+            raise KafkaException(known.error)
+        numbers = known.partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
         open_partitions = set(numbers)
         records: list[Record] = []
@@ -48,6 +52,8 @@ def read_topic(properties: Mapping[str, Any], topic: str) -> list[Record]:
                 records.append(record_of(message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 open_partitions.discard(message.partition())
+            elif not error.retriable():
+                raise KafkaException(error)
     finally:
         consumer.close()
     return sorted(records, key=lambda record: (record.partition, record.offset))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ BLOCK = bytes(64 * 1024)
 @cache
 def may_mount() -> bool:
     """Whether this user may mount a file system here, as root of a machine may and in most containers nobody may."""
+    if os.geteuid() != 0:
+        return False
     with tempfile.TemporaryDirectory(prefix="tingxie-mount-") as folder:
         if not _mount(Path(folder)):
             return False
