@@ -82,10 +82,10 @@ class Play:
             TimeoutError: a member did not.
         """
         with ExitStack() as stack:
-            s3 = stack.enter_context(closing(self.stage.s3(self.stage.gateway)))
+            s3 = stack.enter_context(closing(self.stage.s3(self.stage.gateway.endpoint_url)))
             announcing = None
             if self.announcing is not None:
-                announcing = stack.enter_context(closing(self.stage.s3(self.announcing)))
+                announcing = stack.enter_context(closing(self.stage.s3(self.announcing.endpoint_url)))
             uploader = Uploader(
                 s3=s3,
                 announcing=announcing,
@@ -234,7 +234,7 @@ def _heard(stage: Stage, topics: Topics) -> Truth:
         ValueError: one says something else than its recording.
     """
     clips = {clip.etag: clip for clip in good_clips()}
-    with closing(stage.s3(stage.gateway)) as s3:
+    with closing(stage.s3(stage.gateway.endpoint_url)) as s3:
         for clip in clips.values():
             key = f"{BASELINE}{clip.name}"
             s3.put_object(Bucket=BUCKET, Key=key, Body=clip.body or b"")

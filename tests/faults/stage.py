@@ -101,11 +101,11 @@ class Stage:
         """What members of the group are told beside what they know themselves."""
         return {"group.protocol": "consumer"} if self.protocol == "consumer" else dict(SESSION)
 
-    def s3(self, gateway: VersityGateway) -> S3Client:
-        """A client of a gateway itself, which no fault touches."""
+    def s3(self, endpoint_url: str) -> S3Client:
+        """A client of the bucket at that address."""
         return boto3.client(
             "s3",
-            endpoint_url=gateway.endpoint_url,
+            endpoint_url=endpoint_url,
             region_name=VersityGateway.region,
             aws_access_key_id=VersityGateway.access_key,
             aws_secret_access_key=VersityGateway.secret_key,
@@ -204,6 +204,6 @@ def open_stage(
             protocol=protocol,
             broker_proxies=proxies,
         )
-        with closing(made.s3(gateway)) as client:
+        with closing(made.s3(gateway.endpoint_url)) as client:
             client.create_bucket(Bucket=BUCKET)
         yield made
