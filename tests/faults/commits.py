@@ -16,7 +16,10 @@ from tests.faults.evidence import Commit
 TOPIC = "__consumer_offsets"
 COMMIT_KEYS = frozenset({0, 1})
 """Versions of a key that stand for an offset; others are of group metadata."""
-KNOWN_VALUES = range(4)
+KNOWN_VALUES = range(5)
+WITH_EPOCH = 3
+FLEXIBLE = 4
+"""Versions from these on have the leader's epoch; have texts of compact form, and tagged fields at the end."""
 
 
 def commits_of(records: Iterable[Record], group: str) -> tuple[Commit, ...]:
@@ -41,11 +44,13 @@ def _commits(records: Iterable[Record], group: str) -> Iterator[Commit]:
         topic, partition = key.take_text(), key.take_int()
         version = value.take_short()
         if version not in KNOWN_VALUES:
-            raise ValueError(f"{TOPIC} has commits of version {version}, and versions up to 3 are known here")
+            raise ValueError(f"{TOPIC} has commits of version {version}, and versions up to 4 are known here")
         offset = value.take_long()
-        if version >= 3:
-            value.take_int()  # leader epoch
-        progress = decode(value.take_text(), offset)
+        if version >= WITH_EPOCH:
+            value.take_int()
+        metadata = value.take_compact_text() if version >= FLEXIBLE else value.take_text()
+        # The C client sends the end of its string along.
+        progress = decode(metadata.removesuffix("\0"), offset)
         beyond = frozenset(range(progress.base, progress.end)) - frozenset(progress.incomplete)
         yield Commit(topic, partition, record.timestamp_ms, offset, beyond)
 
@@ -67,7 +72,19 @@ class _Fields:
         return self._number(">q")
 
     def take_text(self) -> str:
-        size = self.take_short()
+        return self._text(self.take_short())
+
+    def take_compact_text(self) -> str:
+        """Its length and one, in seven bits a byte, the lowest first."""
+        size = shift = 0
+        while True:
+            byte = self._number(">B")
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte <= 0x7F:
+                return self._text(size - 1)
+
+    def _text(self, size: int) -> str:
         self._at += size
         return self._data[self._at - size : self._at].decode()
 

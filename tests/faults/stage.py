@@ -117,7 +117,8 @@ class Stage:
         stamped = {"message.timestamp.type": "LogAppendTime"}
         sizes = dict.fromkeys(topics.incoming, PARTITIONS) | {topics.transcripts: 3, topics.dead_letters: 1}
         new = [NewTopic(name, num_partitions=count, config=stamped) for name, count in sizes.items()]
-        for created in AdminClient(self.direct).create_topics(new, operation_timeout=REQUEST_S).values():
+        admin = AdminClient(self.direct)
+        for created in admin.create_topics(new, operation_timeout=REQUEST_S).values():
             created.result(REQUEST_S)
         if self.cluster is not None:
             self.cluster.wait_until_whole()
@@ -125,7 +126,8 @@ class Stage:
     def delete(self, topics: Topics) -> None:
         """Delete what `create` made."""
         names = [*topics.incoming, topics.transcripts, topics.dead_letters]
-        for deleted in AdminClient(self.direct).delete_topics(names, operation_timeout=REQUEST_S).values():
+        admin = AdminClient(self.direct)
+        for deleted in admin.delete_topics(names, operation_timeout=REQUEST_S).values():
             deleted.result(REQUEST_S)
 
     def environment(self, topics: Topics, settings: Mapping[str, str]) -> dict[str, str]:
