@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from consumer.app import open_service
 from consumer.events.recording import Recording
-from consumer.pipeline.observer import Ended, Observer
+from consumer.pipeline.observer import Ended, Fate, Observer
 from consumer.pipeline.service import Service
 from consumer.settings import Settings
 
@@ -51,7 +51,7 @@ class _Counter(Observer):
         if isinstance(ended.result, Exception):
             self.failures.append(str(ended.result))
 
-    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:
         """The last stops them, and the service."""
         self._left -= 1
         if self._left == 0 and self.service is not None:

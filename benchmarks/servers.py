@@ -53,6 +53,7 @@ class Topics:
             "TINGXIE_TOPICS__UPLOADS": self.uploads,
             "TINGXIE_TOPICS__TRANSCRIPTS": self.transcripts,
             "TINGXIE_TOPICS__DEAD_LETTERS": self.dead_letters,
+            "TINGXIE_RETRY__DELAYS": "",
             "TINGXIE_TELEMETRY__PORT": "0",
         }
 

@@ -9,9 +9,11 @@ from contextlib import ExitStack, closing, contextmanager
 
 from consumer.audio.decoder import Decoder
 from consumer.engine.engine import Engine
+from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
 from consumer.operations.health import Health, HealthServer
 from consumer.operations.metrics import Metrics
+from consumer.pipeline.breaker import Breaker, BreakerLimits
 from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
@@ -53,7 +55,7 @@ def open_flow(
     with ExitStack() as stack:
         limits = settings.limits
         wake = threading.Event()
-        spool = stack.enter_context(Spool(limits.spool_dir))
+        spool = stack.enter_context(Spool(limits.spool_dir, limits.spool_free_bytes))
         objects = stack.enter_context(closing(ObjectFetcher(settings.storage, limits, spool)))
         fetch = LocalFetcher(objects, limits, spool).fetch if local_files else objects.fetch
         decoder = stack.enter_context(closing(Decoder(limits, spool)))
@@ -107,6 +109,16 @@ def open_service(settings: Settings, *, observer: Observer | None = None) -> Ite
             intake=Intake(
                 Limits(limits.in_flight_records, limits.in_flight_bytes, limits.in_flight_audio_seconds * 1000)
             ),
-            outgoing=Outgoing(settings.topics, settings.kafka.group_id, telemetry.ce_source, time.time),
+            breaker=Breaker(
+                BreakerLimits(
+                    limits.dead_letter_share,
+                    limits.dead_letter_count,
+                    limits.dead_letter_window_seconds,
+                    limits.dead_letter_probe_seconds,
+                )
+            ),
+            outgoing=Outgoing(
+                settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
+            ),
             observer=everyone,
         )

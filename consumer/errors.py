@@ -219,6 +219,13 @@ class DeviceMemoryExhausted(RetryError):
     stage = "engine"
 
 
+class PoisonRecord(DeadLetterError):
+    """The process died too often while it worked on this record, see ``retry.poison_deaths``."""
+
+    code = "poison_record"
+    stage = "engine"
+
+
 # --- store ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -35,6 +37,28 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as ``500ms``, ``30s``, ``5m`` or ``1h``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,6})(ms|s|m|h)", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration; give a number with ms, s, m or h, such as 30s")
+    return int(match[1]) * _UNITS_MS[match[2]]
+
+
+def _rising(delays: tuple[str, ...]) -> tuple[str, ...]:
+    waits = [duration_ms(each) for each in delays]
+    if any(later <= earlier for earlier, later in pairwise(waits)):
+        raise ValueError("each delay must be longer than the one before it")
+    return delays
+
+
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typo is not silently the default."""
 
@@ -46,6 +70,17 @@ class KafkaSettings(Section):
 
     bootstrap_servers: str = Field(default="localhost:9092", description="host:port, several with commas")
     group_id: str = Field(default="tingxie", min_length=1, description="consumer group; one per service")
+    group_protocol: Literal["classic", "consumer"] = Field(
+        default="classic", description="consumer: the broker assigns partitions (KIP-848, Kafka 4)"
+    )
+    instance_id: str = Field(
+        default="",
+        description="name of this member that outlives its process, so that a restart within the session timeout "
+        "moves no partition; unique in the group, a StatefulSet's pod name for instance; empty for none",
+    )
+    ordering: Literal["object", "none"] = Field(
+        default="object", description="object: two events of one object are worked on one after the other"
+    )
     properties: dict[str, str | int | float | bool] = Field(
         default_factory=dict,
         repr=False,  # passwords live here
@@ -104,10 +139,29 @@ class LimitSettings(Section):
     in_flight_audio_seconds: int = Field(default=24 * 3600, gt=0, description="seconds of their decoded audio")
     fetch_workers: int = Field(default=4, gt=0, description="parallel downloads")
     decode_workers: int = Field(default=2, gt=0, description="decoder processes")
+    spool_free_bytes: int = Field(
+        default=512 * 1024**2, ge=0, description="no recording is begun while the spool's disk has less free than this"
+    )
     spool_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "tingxie", description="where audio in work is kept"
     )
     drain_seconds: float = Field(default=25.0, ge=0, description="how long SIGTERM lets work finish")
+    revoke_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="how long a rebalance lets work on a partition finish that goes to another member",
+    )
+    dead_letter_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="consumption pauses when more than this share of recordings end as dead letters; 1 never pauses it",
+    )
+    dead_letter_count: int = Field(default=50, ge=1, description="… and at least so many within the window")
+    dead_letter_window_seconds: float = Field(default=600.0, gt=0, description="length of that window")
+    dead_letter_probe_seconds: float = Field(
+        default=60.0, gt=0, description="how often one recording is tried while consumption is paused"
+    )
 
 
 class EngineSettings(Section):
@@ -133,11 +187,22 @@ class EngineSettings(Section):
 
 
 class RetrySettings(Section):
-    """Retries in place, before a recording is dead-lettered."""
+    """Retries in place, then through topics, before a recording is dead-lettered."""
 
-    attempts: int = Field(default=5, ge=1, description="tries in all")
+    attempts: int = Field(default=5, ge=1, description="tries in place, of each round")
     backoff_ms: int = Field(default=200, ge=1, description="bound of the first pause; doubles with each attempt")
     backoff_max_ms: int = Field(default=10_000, ge=1, description="bound of any pause")
+    delays: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_rising)] = Field(
+        default=("30s", "5m"),
+        description="rounds after the first, with commas: a topic <topics.uploads>.retry.<delay> for each; "
+        "empty: dead letters at once",
+    )
+    poison_deaths: int = Field(
+        default=3,
+        ge=2,
+        description="a record in work while so many processes in a row died is dead-lettered; the last of these tries "
+        "it has the process for itself",
+    )
 
 
 class TelemetrySettings(Section):

@@ -216,6 +216,7 @@ def service_environment(
         "TINGXIE_TOPICS__UPLOADS": topics.uploads,
         "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
         "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
+        "TINGXIE_RETRY__DELAYS": "",
         "TINGXIE_STORAGE__ENDPOINT_URL": bucket_server.endpoint_url,
         "TINGXIE_STORAGE__PATH_STYLE": "true",
         "TINGXIE_STORAGE__ACCESS_KEY_ID": bucket_server.access_key,

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
@@ -101,6 +101,7 @@ def _sources(config: Path | None) -> str:
 def _check_kafka(settings: Settings, report: Report, *, create_topics: bool, partitions: int) -> None:
     from consumer.kafka.admin import create_topics as create  # noqa: PLC0415 - the client library is slow to import
     from consumer.kafka.admin import describe_cluster  # noqa: PLC0415 - likewise
+    from consumer.kafka.retries import all_topics  # noqa: PLC0415 - beside its fellows
 
     kafka = settings.kafka.model_copy(
         update={"startup_timeout_s": min(BROKER_TIMEOUT_S, settings.kafka.startup_timeout_s)}
@@ -121,15 +122,11 @@ def _check_kafka(settings: Settings, report: Report, *, create_topics: bool, par
         return f"{name} created; partitions: {partitions}"
 
     reachable = report.finding("broker", broker)
-    for name in _topics(settings):
+    for name in dict.fromkeys(all_topics(settings)):
         if reachable:
             report.finding("topic", lambda name=name: topic(name))  # type: ignore[misc]
         else:
             report.line("skip", "topic", f"{name}: no broker to ask")
-
-
-def _topics(settings: Settings) -> Sequence[str]:
-    return list(dict.fromkeys(settings.topics.model_dump().values()))
 
 
 def _check_storage(settings: Settings, report: Report) -> None:

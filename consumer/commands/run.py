@@ -17,6 +17,8 @@ log = structlog.get_logger("tingxie")
 def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once, uncommitted work intact.
 
+    SIGUSR1 lets recordings in again after too many dead letters paused consumption.
+
     Raises:
         TingxieError: the service cannot start or cannot go on.
     """
@@ -27,8 +29,12 @@ def run(settings: Settings) -> None:
             signal.signal(number, signal.SIG_DFL)
             service.stop()
 
+        def resume(*_: object) -> None:
+            service.resume()
+
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGUSR1, resume)
         log.info(
             "starting",
             broker=settings.kafka.bootstrap_servers,

@@ -9,7 +9,7 @@ from typing import Literal, cast
 from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
-from consumer.pipeline.observer import Ended, Observer
+from consumer.pipeline.observer import Ended, Fate, Observer
 
 WORK = ("uploaded", "fetch", "decode", "engine", "publish")
 """States of a recording that is not over, in their order."""
@@ -209,7 +209,7 @@ class NewsObserver(Observer):
         now = self._clock()
         self._tell(lambda board: board.ended(ended, now))
 
-    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:
         """See `Observer`."""
         now = self._clock()
         self._tell(lambda board: board.acknowledged(tag, now))

@@ -55,14 +55,13 @@ def demo_settings(*, broker: str, storage: StorageSettings, spool: Path) -> Sett
             bootstrap_servers=broker,
             group_id="tingxie-demo",
             # The mock cluster lets a member of the classic protocol wait 3 s for others; of this one it does not.
-            # Its producer would warn that this is no property of producers; 3 is syslog's level of errors.
-            properties={"group.protocol": "consumer", "log_level": 3},
+            group_protocol="consumer",
         ),
         storage=storage,
         topics=TOPICS,
         limits=LimitSettings(spool_dir=spool),
         engine=EngineSettings.model_validate(demo_engine_settings()),
-        retry=RetrySettings(),
+        retry=RetrySettings(delays=()),  # who watches sees how it ends at once
         telemetry=TelemetrySettings(port=0),
     )
 

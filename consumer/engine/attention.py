@@ -39,10 +39,16 @@ def fuse(model: torch.nn.Module) -> None:
             module.inplace = True
 
 
-def _encoder_layer(
-    layer: Any, x: torch.Tensor, mask: torch.Tensor | None, *chunks: Any, **more: Any
+def _encoder_layer(  # noqa: PLR0917 - the signature is FunASR's
+    layer: Any,
+    x: torch.Tensor,
+    mask: torch.Tensor | None,
+    cache: None = None,
+    mask_shfit_chunk: None = None,
+    mask_att_chunk_encoder: None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, None, None, None]:
-    """In place of ``EncoderLayerSANM.forward``; what it is given beside the mask is for streaming."""
+    """In place of ``EncoderLayerSANM.forward``; all after the mask is for streaming, which is not done here."""
+    assert cache is mask_shfit_chunk is mask_att_chunk_encoder is None
     attended: torch.Tensor = layer.self_attn(layer.norm1(x), mask)
     x = attended.add_(x) if layer.in_size == layer.size else attended
     return layer.feed_forward(layer.norm2(x)).add_(x), mask, None, None, None

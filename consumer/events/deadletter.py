@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from consumer.errors import RecordingError
-from consumer.events.headers import RECORDING, Headers, text
+from consumer.events.headers import HISTORY, RECORDING, Headers, number, text
 
 MAX_MESSAGE_BYTES = 2048
 """An error's message is cut to this; the rest is in the log."""
@@ -32,7 +32,7 @@ class DeadLetterHeaders(BaseModel):
 
     model_config = ConfigDict(frozen=True, title="dead-letter-headers.v1", populate_by_name=True)
 
-    topic: str = Field(alias="__dlq.errors.topic", min_length=1, description="topic the record was consumed from")
+    topic: str = Field(alias="__dlq.errors.topic", min_length=1, description="topic its upload event was read from")
     partition: str = Field(alias="__dlq.errors.partition", pattern=_NUMBER, description="its partition")
     offset: str = Field(alias="__dlq.errors.offset", pattern=_NUMBER, description="its offset")
     group: str = Field(alias="__dlq.errors.group", min_length=1, description="consumer group that gave it up")
@@ -63,6 +63,12 @@ class DeadLetterHeaders(BaseModel):
         json_schema_extra=_absent_or_text,
         description="bucket/key of the recording that failed; absent when the event could not be read",
     )
+    history: str | SkipJsonSchema[None] = Field(
+        default=None,
+        alias=HISTORY,
+        json_schema_extra=_absent_or_text,
+        description="JSON array: how each round of tries ended; absent when there was one only",
+    )
 
 
 NAMES: Mapping[str, str] = {name: str(field.alias) for name, field in DeadLetterHeaders.model_fields.items()}
@@ -80,20 +86,22 @@ def dead_letter_headers(
     error: RecordingError,
     recording_id: str | None,
     timestamp_ms: int,
+    history: bytes | None = None,
 ) -> list[tuple[str, bytes | None]]:
     """The headers of a record's dead letter: the original ones in their order, then those that say why.
 
     Args:
         original_headers: of the record that failed.
-        topic: it was consumed from.
+        topic: in which its upload event was read.
         partition: of that topic.
-        offset: of the record.
+        offset: of that record.
         group: of this consumer.
         delivery_count: how often it was tried, this time included.
         error: why it was given up.
         recording_id: ``bucket/key`` of the recording that failed; None when the event could not be read, and then a
             recording that the original headers name stays.
         timestamp_ms: now, epoch milliseconds.
+        history: how each round of tries ended, as JSON; None when there was one only.
     """
     headers = DeadLetterHeaders(
         topic=topic,
@@ -110,6 +118,7 @@ def dead_letter_headers(
         original_partition=str(partition),
         original_offset=str(offset),
         recording=recording_id,
+        history=None if history is None else history.decode(),
     )
     added = headers.model_dump(by_alias=True, exclude_none=True)
     replaced = set(NAMES.values()) - {RECORDING} | set(added)
@@ -161,21 +170,14 @@ class DeadLetter:
         """Read the headers of any record of a dead-letter topic; never raises, whoever wrote it."""
         return cls(
             topic=text(headers, NAMES["topic"]),
-            partition=_number(headers, "partition"),
-            offset=_number(headers, "offset"),
+            partition=number(headers, NAMES["partition"]),
+            offset=number(headers, NAMES["offset"]),
             group=text(headers, NAMES["group"]),
-            delivery_count=_number(headers, "delivery_count"),
+            delivery_count=number(headers, NAMES["delivery_count"]),
             code=text(headers, NAMES["code"]),
             stage=text(headers, NAMES["stage"]),
             message=text(headers, NAMES["message"]),
             retryable={"true": True, "false": False}.get(text(headers, NAMES["retryable"]) or ""),
-            timestamp_ms=_number(headers, "timestamp"),
+            timestamp_ms=number(headers, NAMES["timestamp"]),
             recording=text(headers, NAMES["recording"]),
         )
-
-
-def _number(headers: Headers, field: str) -> int | None:
-    value = text(headers, NAMES[field])
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > len(str(2**63)):
-        return None
-    return int(value)

@@ -23,6 +23,9 @@ NOT_BEFORE = "tingxie-not-before"
 FIRST_SEEN = "tingxie-first-seen"
 """When the event was first taken up, epoch milliseconds."""
 
+HISTORY = "tingxie-history"
+"""How each round of tries ended: a JSON array of objects with ``attempts``, ``class``, ``stage`` and ``timestamp``."""
+
 TRACEPARENT = "traceparent"
 CONTENT_TYPE = "content-type"
 CE_PREFIX = "ce_"
@@ -43,6 +46,14 @@ def text(headers: Headers, name: str) -> str | None:
     """Like `last`, as UTF-8 text; bytes that are no UTF-8 become U+FFFD, so that this never raises."""
     value = last(headers, name)
     return None if value is None else value.decode("utf-8", errors="replace")
+
+
+def number(headers: Headers, name: str) -> int | None:
+    """Like `text`, as a number that is not negative, of 19 digits at most; None when it is none."""
+    value = text(headers, name)
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > len(str(2**63)):
+        return None
+    return int(value)
 
 
 def traceparent(headers: Headers) -> str | None:

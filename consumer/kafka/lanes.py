@@ -16,15 +16,15 @@ class Lanes(Generic[TicketT]):
     """Who may work on an object, and who waits for it. The first ticket in a lane is the one at work."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, deque[TicketT]] = {}
+        self._lanes: dict[Hashable, deque[TicketT]] = {}
 
-    def enter(self, lane: str, ticket: TicketT) -> bool:
+    def enter(self, lane: Hashable, ticket: TicketT) -> bool:
         """Queue a ticket for an object; true when it may begin at once."""
         queue = self._lanes.setdefault(lane, deque())
         queue.append(ticket)
         return len(queue) == 1
 
-    def leave(self, lane: str, ticket: TicketT) -> TicketT | None:
+    def leave(self, lane: Hashable, ticket: TicketT) -> TicketT | None:
         """Take a ticket out, at work or waiting; returns the one that may begin because of it."""
         queue = self._lanes.get(lane)
         if queue is None or ticket not in queue:
@@ -36,7 +36,7 @@ class Lanes(Generic[TicketT]):
             return None
         return queue[0] if was_first else None
 
-    def drop(self, tickets: Iterable[tuple[str, TicketT]]) -> list[TicketT]:
+    def drop(self, tickets: Iterable[tuple[Hashable, TicketT]]) -> list[TicketT]:
         """Take several out together; returns those left that may begin because of it."""
         dropped = list(tickets)
         gone = {ticket for _, ticket in dropped}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 import structlog
@@ -11,10 +12,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumer.errors import StopError
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.metadata import Progress, decode
+from consumer.kafka.offsets import Commit
 from consumer.kafka.records import Headers, Partition, Record
 from consumer.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+
+PROGRESS_S = 10.0
+"""How long the group's progress may take to be read; the group waits for this member meanwhile."""
 
 LEAVE_S = 5.0
 """How long leaving the group may take; with a broker it takes milliseconds."""
@@ -23,8 +29,8 @@ LEAVE_S = 5.0
 class AssignmentListener(Protocol):
     """Told of every change of the assignment while `Source.poll` runs."""
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """These came in addition to those already assigned."""
+    def assigned(self, partitions: Mapping[Partition, Progress | None]) -> None:
+        """These came in addition to those already assigned, with what their earlier owners committed."""
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """These go to somebody else; their offsets may be committed until this returns."""
@@ -34,20 +40,28 @@ class AssignmentListener(Protocol):
 
 
 class Source:
-    """A member of the consumer group that reads one topic.
+    """A member of the consumer group.
 
     Offsets are only ever committed explicitly: neither the client's automatic commit nor its offset store is used.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, listener: AssignmentListener) -> None:
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], listener: AssignmentListener) -> None:
+        """Set up the client; nothing is connected before `subscribe`.
+
+        Args:
+            settings: of the broker and the group.
+            topics: to read.
+            listener: told of assignments.
+        """
         self._settings = settings
-        self._topic = topic
+        self._topics = list(topics)
         self._listener = listener
         self._stop: StopError | None = None
         self._paused = False
+        self._kept_back: frozenset[Partition] = frozenset()
         self._reassigned = False
         self._leaving = False
-        self._confirmed: dict[Partition, int] = {}
+        self._confirmed: dict[Partition, Commit] = {}
         self._consumer = Consumer(
             {
                 "group.id": settings.group_id,
@@ -57,7 +71,7 @@ class Source:
                 "allow.auto.create.topics": False,
                 # Upload events are small: a deep prefetch would only hold records that another member could work on.
                 "queued.max.messages.kbytes": 4096,
-                **_assignment_strategy(settings),
+                **_membership(settings),
                 **client_properties(settings),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -70,7 +84,7 @@ class Source:
     def subscribe(self) -> None:
         """Join the group; partitions arrive during later calls of `poll`."""
         self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def poll(self, timeout_s: float) -> Record | None:
@@ -85,13 +99,13 @@ class Source:
         if self._reassigned:
             # A pause outlives reassignment inside the client, and new partitions arrive unpaused: say it again.
             self._reassigned = False
-            self._apply_pause()
+            self._pause_as_wanted(self._assignment())
         if message is None:
             return None
         error = message.error()
         if error is None:
             return record_of(message)
-        if (stop := stop_error(error, self._settings, self._topic)) is not None:
+        if (stop := stop_error(error, self._settings, message.topic())) is not None:
             raise stop
         log.warning("broker trouble", error=error.str(), code=error.name())
         return None
@@ -100,26 +114,34 @@ class Source:
         """Take no more records; polling goes on. What the client had prefetched is read again later."""
         if not self._paused:
             self._paused = True
-            self._apply_pause()
+            self._pause_as_wanted(self._assignment())
 
     def resume(self) -> None:
-        """Take records again."""
+        """Take records again, but of partitions that are kept back."""
         if self._paused:
             self._paused = False
-            self._apply_pause()
+            self._pause_as_wanted(self._assignment())
 
-    def commit(self, offsets: Mapping[Partition, int], *, wait: bool) -> None:
+    def keep_back(self, partitions: AbstractSet[Partition]) -> None:
+        """Take no more records of these partitions, and again of all others."""
+        wanted = frozenset(partitions)
+        if wanted != self._kept_back:
+            changed, self._kept_back = wanted ^ self._kept_back, wanted
+            if not self._paused:
+                self._pause_as_wanted(changed & self._assignment())
+
+    def commit(self, commits: Mapping[Partition, Commit], *, wait: bool) -> None:
         """Commit explicit offsets; what the broker confirmed is then in `confirmed`.
 
         A refused commit (the group is rebalancing, say) is logged, not raised: the records are read again.
 
         Args:
-            offsets: next offset to read, by partition.
+            commits: by partition.
             wait: block until the broker answered.
         """
-        if not offsets:
+        if not commits:
             return
-        request = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        request = [TopicPartition(*partition, *commit) for partition, commit in commits.items()]
         try:
             if wait:
                 self._on_commit(None, self._consumer.commit(offsets=request, asynchronous=False))
@@ -128,8 +150,8 @@ class Source:
         except KafkaException as exception:
             self._on_commit(exception.args[0], request)
 
-    def confirmed(self) -> dict[Partition, int]:
-        """Offsets that the broker has confirmed since the last call."""
+    def confirmed(self) -> dict[Partition, Commit]:
+        """What the broker has confirmed since the last call."""
         confirmed, self._confirmed = self._confirmed, {}
         return confirmed
 
@@ -145,15 +167,38 @@ class Source:
         if leave.is_alive():
             log.warning("left without the broker's answer; the group notices when the session times out")
 
-    def _apply_pause(self) -> None:
-        assignment = self._consumer.assignment()
-        if assignment:
-            (self._consumer.pause if self._paused else self._consumer.resume)(assignment)
+    def _assignment(self) -> set[Partition]:
+        return set(_pairs(self._consumer.assignment()))
+
+    def _pause_as_wanted(self, partitions: AbstractSet[Partition]) -> None:
+        paused = [TopicPartition(*each) for each in partitions if self._paused or each in self._kept_back]
+        resumed = [TopicPartition(*each) for each in partitions if not (self._paused or each in self._kept_back)]
+        if paused:
+            self._consumer.pause(paused)
+        if resumed:
+            self._consumer.resume(resumed)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         # The client itself calls assign or incremental_assign, as the protocol wants, when a callback does not.
         self._reassigned = True
-        self._listener.assigned(_pairs(partitions))
+        self._listener.assigned(self._progress(partitions))
+
+    def _progress(self, partitions: list[TopicPartition]) -> dict[Partition, Progress | None]:
+        """What earlier owners committed. Without an answer nothing is known, and more is done again than need be."""
+        progress: dict[Partition, Progress | None] = dict.fromkeys(_pairs(partitions))
+        try:
+            committed = self._consumer.committed(partitions, timeout=PROGRESS_S) if partitions else []
+        except KafkaException as exception:
+            log.warning(
+                "the committed progress cannot be read; what completed beyond the offsets is done again",
+                error=exception.args[0].str(),
+                group=self._settings.group_id,
+            )
+            return progress
+        for each in committed:
+            if each.error is None and each.offset >= 0:
+                progress[each.topic, each.partition] = decode(each.metadata, each.offset)
+        return progress
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._leaving:
@@ -172,7 +217,7 @@ class Source:
         for each in partitions:
             problem = error or each.error
             if problem is None:
-                self._confirmed[each.topic, each.partition] = each.offset
+                self._confirmed[each.topic, each.partition] = Commit(each.offset, each.metadata or "")
             else:
                 log.warning(
                     "commit refused",
@@ -183,11 +228,16 @@ class Source:
                 )
 
 
-def _assignment_strategy(settings: KafkaSettings) -> dict[str, str]:
-    """Cooperative rebalancing, unless the broker does the assignment (KIP-848 refuses the property)."""
-    if settings.properties.get("group.protocol") == "consumer":
-        return {}
-    return {"partition.assignment.strategy": "cooperative-sticky"}
+def _membership(settings: KafkaSettings) -> dict[str, str]:
+    """How partitions are assigned, and who we are in the group."""
+    protocol = settings.properties.get("group.protocol", settings.group_protocol)
+    membership: dict[str, str] = {"group.protocol": settings.group_protocol}
+    if protocol == "classic":
+        # With the other protocol the broker decides, and the client refuses the property.
+        membership["partition.assignment.strategy"] = "cooperative-sticky"
+    if settings.instance_id:
+        membership["group.instance.id"] = settings.instance_id
+    return membership
 
 
 def record_of(message: Message) -> Record:

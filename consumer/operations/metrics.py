@@ -49,6 +49,11 @@ class Metrics:
         self.in_flight_audio_seconds = Gauge(
             "tingxie_in_flight_audio_seconds", "Seconds of their decoded audio.", registry=registry
         )
+        self.consumption_blocked = Gauge(
+            "tingxie_consumption_blocked",
+            "1 while nothing is taken in because too many recordings ended as dead letters.",
+            registry=registry,
+        )
         self.commit_offset = Gauge(
             "tingxie_commit_offset", "Last committed offset.", ["topic", "partition"], registry=registry
         )

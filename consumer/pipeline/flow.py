@@ -15,7 +15,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from consumer.audio.decoder import DecodeJob
-from consumer.errors import RecordingError, RetryError
+from consumer.errors import RecordingError, RetryError, SpoolFull
 from consumer.events.recording import Recording
 from consumer.events.stored import StoredTranscript
 from consumer.events.transcript import Transcript
@@ -26,6 +26,9 @@ from consumer.pipeline.work import ORDER, STORE, EngineStage, Gates, Spooled, Wo
 from consumer.stage import Outcome, Stage
 from consumer.transcript.assembly import assemble
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject, Timing
+
+ROOM_WAIT_MS = 1000
+"""How often a recording that found the spool's disk full looks for room."""
 
 
 class Flow:
@@ -63,6 +66,11 @@ class Flow:
     def load(self) -> Load:
         """What is in work now."""
         return Load(records=len(self._works), bytes=self._bytes, audio_ms=self._audio_ms)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the disk under the spool has no room for more recordings."""
+        return self._spool.crowded()
 
     @property
     def model(self) -> ModelInfo:
@@ -121,6 +129,11 @@ class Flow:
         self._waiting[STORE].append(ended.tag)
         return True
 
+    def begun(self, tag: Hashable) -> bool:
+        """Whether a stage has a recording in work, or had."""
+        work = self._works.get(tag)
+        return work is not None and work.begun
+
     def drop(self, tags: Iterable[Hashable]) -> None:
         """Forget recordings, for instance of a partition that was revoked; late outcomes are discarded."""
         for tag in tags:
@@ -167,14 +180,18 @@ class Flow:
             if not self._stages[index].submit(work.tag, work.job()):
                 return
             queue.popleft()
+            work.begun = True
             self._observer.entered(work.tag, ORDER[index])
 
     def _open(self, index: int) -> bool:
-        """Whether the spool has room for what the stage makes; an empty spool always has."""
+        """Whether the spool has room for what the stage makes; for the first of its kind it always has."""
         if ORDER[index] == "fetch":
-            return self._bytes < self._gates.bytes
+            crowded = self._bytes + self._audio_ms > 0 and self._spool.crowded()
+            return self._bytes < self._gates.bytes and not crowded
         if ORDER[index] == "decode":
-            return self._audio_ms < self._gates.audio_ms
+            # What was fetched already waits for nothing but this: what is kept free on the disk is meant for it.
+            crowded = self._audio_ms > 0 and self._spool.crowded()
+            return self._audio_ms < self._gates.audio_ms and not crowded
         return True
 
     def _advance(self, index: int, outcome: Outcome[Any], now: float) -> Ended | None:
@@ -188,6 +205,7 @@ class Flow:
         if isinstance(value, RecordingError):
             return self._failed(work, value, now)
         work.attempt = 1
+        work.waits_for_room = False
         if isinstance(value, StoredObject):
             work.stored = value
             self._bytes += value.size
@@ -207,15 +225,30 @@ class Flow:
         return None
 
     def _failed(self, work: Work, error: RecordingError, now: float) -> Ended | None:
+        if isinstance(error, SpoolFull) and (self._has_others(work) or self._spool.crowded()):
+            # Not its fault: it waits for the others, or for whoever filled the disk, and that is no failed try.
+            if not work.waits_for_room:
+                work.waits_for_room = True
+                self._observer.retrying(work.tag, error, work.attempt, ROOM_WAIT_MS)
+            self._try_later(work, now, ROOM_WAIT_MS)
+            return None
         if isinstance(error, RetryError):
             delay_ms = self._retry.delay_ms(work.attempt)
             if delay_ms is not None:
                 self._observer.retrying(work.tag, error, work.attempt, delay_ms)
-                heapq.heappush(self._retries, (now + delay_ms / 1000, next(self._sequence), work.tag))
+                self._try_later(work, now, delay_ms)
                 work.attempt += 1
                 work.most_attempts = max(work.most_attempts, work.attempt)
                 return None
         return self._end(work, _named(error, work.recording))
+
+    def _has_others(self, work: Work) -> bool:
+        """Whether anything but this recording lies in the spool."""
+        own = (work.stored.size if work.stored else 0) + (work.audio.duration_ms if work.audio else 0)
+        return self._bytes + self._audio_ms > own
+
+    def _try_later(self, work: Work, now: float, delay_ms: int) -> None:
+        heapq.heappush(self._retries, (now + delay_ms / 1000, next(self._sequence), work.tag))
 
     def _assemble(self, work: Work, recognition: Recognition, now: float) -> Transcript:
         assert work.stored is not None

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
 from consumer.events.upload import Skipped
 
+Fate = Literal["transcript", "retry", "dead letter"]
+"""What comes of a recording whose work has ended: the kind of record that tells it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the work on one recording ended; its transcript or dead letter is yet to be acknowledged.
+    """How the work on one recording ended, this time.
 
     Attributes:
         tag: what it was admitted under.
@@ -63,11 +67,20 @@ class Observer:
     def ended(self, ended: Ended) -> None:
         """The work on it is over."""
 
-    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
-        """The broker has its transcript or dead letter."""
+    def sent(self, ended: Ended, fate: Fate, topic: str) -> None:
+        """What came of it is on its way to a topic."""
+
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:
+        """The broker has what came of it."""
 
     def skipped(self, skipped: Skipped) -> None:
         """An event needs no work: a deletion, a test event."""
+
+    def passed_over(self, topic: str, partition: int, offset: int) -> None:
+        """An earlier owner of the partition completed this record."""
+
+    def blocked(self, reason: str | None) -> None:
+        """Nothing is taken in for this reason, until it is told None."""
 
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Partitions (topic, number) were ``assigned``, ``revoked`` or ``lost``."""
@@ -101,13 +114,25 @@ class Observers(Observer):
         for each in self._observers:
             each.ended(ended)
 
-    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:  # noqa: D102
+    def sent(self, ended: Ended, fate: Fate, topic: str) -> None:  # noqa: D102
         for each in self._observers:
-            each.acknowledged(tag, dead_letter=dead_letter)
+            each.sent(ended, fate, topic)
+
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:  # noqa: D102
+        for each in self._observers:
+            each.acknowledged(tag, fate)
 
     def skipped(self, skipped: Skipped) -> None:  # noqa: D102
         for each in self._observers:
             each.skipped(skipped)
+
+    def passed_over(self, topic: str, partition: int, offset: int) -> None:  # noqa: D102
+        for each in self._observers:
+            each.passed_over(topic, partition, offset)
+
+    def blocked(self, reason: str | None) -> None:  # noqa: D102
+        for each in self._observers:
+            each.blocked(reason)
 
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:  # noqa: D102
         for each in self._observers:

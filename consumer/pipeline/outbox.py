@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from consumer.errors import StopError, TranscriptTooLarge
 from consumer.kafka.records import Ticket
 from consumer.kafka.sink import OutgoingRecord, Sink
-from consumer.pipeline.observer import Observer
+from consumer.pipeline.observer import Fate, Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Parcel:
     """What a record is about."""
 
     ticket: Ticket
-    is_dead_letter: bool
+    fate: Fate
 
 
 class Outbox:

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from consumer.errors import BrokerFatal, BrokerUnavailable, RecordingError, StopError, TranscriptTooLarge
-from consumer.events.parse import parse
-from consumer.events.recording import Recording
-from consumer.events.stored import without_documents
-from consumer.events.upload import UploadEvent
+from consumer.errors import (
+    BrokerFatal,
+    BrokerUnavailable,
+    StageDied,
+    StopError,
+    TranscriptTooLarge,
+)
 from consumer.kafka.admin import missing_topics
-from consumer.kafka.lanes import Lanes
+from consumer.kafka.metadata import Progress
 from consumer.kafka.offsets import OffsetTracker
-from consumer.kafka.records import Partition, Record, Ticket
+from consumer.kafka.records import Partition, Ticket
+from consumer.kafka.retries import all_topics
 from consumer.kafka.sink import Sink
 from consumer.kafka.source import Source
+from consumer.pipeline.admission import Admission, Task
+from consumer.pipeline.breaker import Breaker
 from consumer.pipeline.budgets import Door, Intake
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
 from consumer.settings import Settings
-from consumer.storage.objects import check_allowed
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,9 @@ IDLE_POLL_S = 0.02
 HELD_S = 0.002
 """How long a turn that may not poll waits for the stages."""
 
+URGENT_COMMIT_S = 0.02
+"""Least time between commits that cannot wait for ``kafka.commit_interval_ms``."""
+
 SETTLE_S = 5.0
 """How long the last commit may take. Without an answer, what it covers is transcribed again, under the same ids."""
 
@@ -48,39 +55,51 @@ TURN_RECORDS = 100
 """Records taken in one turn at most, so that outcomes are not kept waiting while a backlog is read."""
 
 
-@dataclass(slots=True)
-class _Task:
-    """One recording between poll and acknowledgement."""
-
-    ticket: Ticket
-    record: Record
-    recording: Recording | None
-    several: bool
-    ended: Ended | None = None
-
-
 class Service:
-    """A member of the consumer group. `run` belongs to one thread; `stop` may be called from any."""
+    """A member of the consumer group. `run` belongs to one thread; `stop` and `resume` may be called from any."""
 
     def __init__(
-        self, *, settings: Settings, flow: Flow, sink: Sink, intake: Intake, outgoing: Outgoing, observer: Observer
+        self,
+        *,
+        settings: Settings,
+        flow: Flow,
+        sink: Sink,
+        intake: Intake,
+        breaker: Breaker,
+        outgoing: Outgoing,
+        observer: Observer,
     ) -> None:
         self._settings = settings
         self._flow = flow
-        self._source = Source(settings.kafka, settings.topics.uploads, self)
+        self._source = Source(settings.kafka, [settings.topics.uploads, *outgoing.retries.names], self)
         self._intake = intake
+        self._breaker = breaker
         self._outgoing = outgoing
         self._observer = observer
         self._tracker = OffsetTracker()
-        self._lanes: Lanes[Ticket] = Lanes()
-        self._tasks: dict[Ticket, _Task] = {}
+        self._admission = Admission(
+            settings=settings,
+            tracker=self._tracker,
+            flow=flow,
+            outgoing=outgoing,
+            breaker=breaker,
+            observer=observer,
+            refuse=self._finish,
+        )
+        self._tasks = self._admission.tasks
         self._outbox = Outbox(sink, observer)
-        self._next_commit = 0.0
+        self._last_commit = 0.0
+        self._blocked_by: str | None = None
         self._stop = threading.Event()
+        self._resume = threading.Event()
 
     def stop(self) -> None:
         """Let `run` finish what it can within ``limits.drain_seconds``, commit, and return."""
         self._stop.set()
+
+    def resume(self) -> None:
+        """Take recordings in again although many ended as dead letters: a person has seen to the cause."""
+        self._resume.set()
 
     def run(self) -> None:
         """Load the model, join the group, and work until stopped.
@@ -97,16 +116,16 @@ class Service:
             self._drain()
         except BrokerFatal:
             raise  # the client is dead: it can neither commit nor leave the group
-        except StopError:
-            self._settle()
+        except StopError as error:
+            # A stage that died may have died of a record that it worked on.
+            self._settle(leaving=not isinstance(error, StageDied))
             raise
         finally:
             self._source.close()
 
     def _check_topics(self) -> None:
         """Fail before the model is loaded, not when the first transcript or dead letter has nowhere to go."""
-        topics = self._settings.topics
-        missing = missing_topics(self._settings.kafka, (topics.uploads, topics.transcripts, topics.dead_letters))
+        missing = missing_topics(self._settings.kafka, all_topics(self._settings))
         if missing:
             raise BrokerUnavailable(
                 f"broker {self._settings.kafka.bootstrap_servers} has no topic {', '.join(missing)}; "
@@ -117,25 +136,41 @@ class Service:
 
     def _turn(self, *, accept: bool) -> None:
         now = time.monotonic()
-        ended = self._flow.step(now)
-        for each in ended:
-            self._finish(each)
-        self._outbox.send()
-        self._take_reports()
-        if now >= self._next_commit:
-            self._commit()
-            self._next_commit = now + self._settings.kafka.commit_interval_ms / 1000
+        worked = self._work(now)
+        self._commit_if_due(now)
         load = replace(self._flow.load, records=len(self._tasks))
         self._observer.turned(load)
-        door = self._intake.update(load, now, blocked=bool(self._outbox)) if accept else Door.SHUT
+        door = self._intake.update(load, now, blocked=self._blocked(now)) if accept else Door.SHUT
         if door is Door.HELD:
             self._stop.wait(HELD_S)
             return
         if door is Door.OPEN:
+            self._admission.accept_due()
+            self._source.keep_back(self._admission.kept_back)
             self._source.resume()
         else:
             self._source.pause()
-        self._read(0.0 if ended else IDLE_POLL_S)
+        self._read(0.0 if worked else IDLE_POLL_S)
+
+    def _work(self, now: float) -> bool:
+        """Move everything on but the intake; whether anything ended."""
+        ended = self._flow.step(now)
+        for each in ended:
+            self._finish(each)
+        self._admission.admit_suspects()
+        self._outbox.send()
+        self._take_reports()
+        return bool(ended)
+
+    def _blocked(self, now: float) -> bool:
+        """Whether nothing may be taken in, budgets aside."""
+        if self._resume.is_set():
+            self._resume.clear()
+            self._breaker.close()
+        if self._breaker.reason != self._blocked_by:
+            self._blocked_by = self._breaker.reason
+            self._observer.blocked(self._blocked_by)
+        return bool(self._outbox) or self._admission.closed or self._flow.crowded or self._breaker.room(now) == 0
 
     def _read(self, timeout_s: float) -> None:
         for _ in range(TURN_RECORDS):
@@ -143,61 +178,21 @@ class Service:
             if record is None or self._stop.is_set():
                 # A record that came after the stop is simply not taken: its offset stays uncommitted.
                 return
-            self._accept(record)
+            self._admission.accept(record)
+            self._source.keep_back(self._admission.kept_back)
             timeout_s = 0.0
-            if len(self._tasks) >= self._settings.limits.in_flight_records:
+            if len(self._tasks) >= self._settings.limits.in_flight_records or self._breaker.room(time.monotonic()) == 0:
                 return
-
-    def _accept(self, record: Record) -> None:
-        """Take a record into work."""
-        partition, storage = (record.topic, record.partition), self._settings.storage
-        try:
-            event = parse(record.value, record.headers)
-        except RecordingError as error:
-            (ticket,) = self._tracker.polled(partition, record.offset, 1)
-            self._tasks[ticket] = _Task(ticket, record, None, several=False)
-            self._refuse(ticket, None, error)
-            return
-        event = without_documents(event, storage.transcript_bucket, storage.transcript_prefix)
-        self._begin(record, event, self._tracker.polled(partition, record.offset, len(event.recordings)))
-
-    def _begin(self, record: Record, event: UploadEvent, tickets: list[Ticket]) -> None:
-        for skipped in event.skipped:
-            self._observer.skipped(skipped)
-        for ticket, recording in zip(tickets, event.recordings, strict=True):
-            self._tasks[ticket] = _Task(ticket, record, recording, several=len(tickets) > 1)
-            try:
-                check_allowed(recording, self._settings.storage.allowed_buckets)
-            except RecordingError as error:
-                self._refuse(ticket, recording, error)
-                continue
-            if self._lanes.enter(recording.object_id, ticket):
-                self._admit(ticket)
-
-    def _admit(self, ticket: Ticket) -> None:
-        task = self._tasks[ticket]
-        assert task.recording is not None
-        waited_ms = round(time.time() * 1000) - task.record.timestamp_ms if task.record.timestamp_ms else 0
-        self._flow.admit(ticket, task.recording, now=time.monotonic(), queued_ms=max(0, waited_ms))
-
-    def _refuse(self, ticket: Ticket, recording: Recording | None, error: RecordingError) -> None:
-        """End a recording that never reaches the flow."""
-        ended = Ended(tag=ticket, recording=recording, result=error, attempts=1, stage_ms={})
-        self._observer.ended(ended)
-        self._finish(ended)
 
     # --- the way out ------------------------------------------------------------------------------------------------
 
     def _finish(self, ended: Ended) -> None:
-        """Put the transcript or dead letter into the outbox and let the next event of the object begin."""
+        """Put what came of a recording into the outbox and let the next event of the object begin."""
         ticket = ended.tag
         assert isinstance(ticket, Ticket)
         task = self._tasks[ticket]
         self._publish(task, ended)
-        if task.recording is not None:
-            following = self._lanes.leave(task.recording.object_id, ticket)
-            if following is not None:
-                self._admit(following)
+        self._admission.leave(task)
 
     def _take_reports(self) -> None:
         for parcel, error in self._outbox.reports():
@@ -207,13 +202,14 @@ class Service:
             if error is None:
                 del self._tasks[parcel.ticket]
                 self._tracker.complete(parcel.ticket)
-                self._observer.acknowledged(parcel.ticket, dead_letter=parcel.is_dead_letter)
-            elif isinstance(error, TranscriptTooLarge) and not parcel.is_dead_letter:
+                self._breaker.ended(parcel.ticket, time.monotonic(), dead_letter=parcel.fate == "dead letter")
+                self._observer.acknowledged(parcel.ticket, parcel.fate)
+            elif isinstance(error, TranscriptTooLarge) and parcel.fate == "transcript":
                 self._refused(task, error)
             else:
                 raise error if isinstance(error, StopError) else StopError(str(error))
 
-    def _refused(self, task: _Task, error: TranscriptTooLarge) -> None:
+    def _refused(self, task: Task, error: TranscriptTooLarge) -> None:
         """Store a transcript that the topic does not take, or end it as a dead letter."""
         assert task.ended is not None
         if self._flow.store(task.ended, now=time.monotonic()):
@@ -222,36 +218,40 @@ class Service:
         self._observer.ended(ended)
         self._publish(task, ended)
 
-    def _publish(self, task: _Task, ended: Ended) -> None:
+    def _publish(self, task: Task, ended: Ended) -> None:
         task.ended = ended
-        outgoing = self._outgoing.record(task.record, ended, several=task.several)
-        self._outbox.put(Parcel(task.ticket, isinstance(ended.result, RecordingError)), outgoing)
+        fate, outgoing = self._outgoing.record(task.record, ended, several=task.several)
+        self._observer.sent(ended, fate, outgoing.topic)
+        self._outbox.put(Parcel(task.ticket, fate), outgoing)
 
     # --- offsets ----------------------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
+    def _commit_if_due(self, now: float) -> None:
         self._note_commits()
-        self._source.commit(self._tracker.committable(), wait=False)
+        wait_s = URGENT_COMMIT_S if self._tracker.urgent else self._settings.kafka.commit_interval_ms / 1000
+        if now >= self._last_commit + wait_s:
+            self._last_commit = now
+            self._source.commit(self._tracker.commits(), wait=False)
 
     def _note_commits(self) -> None:
         confirmed = self._source.confirmed()
         self._tracker.committed(confirmed)
-        for (topic, partition), offset in confirmed.items():
-            self._observer.committed(topic, partition, offset)
+        for (topic, partition), commit in confirmed.items():
+            self._observer.committed(topic, partition, commit.offset)
 
-    def _settle(self) -> None:
+    def _settle(self, *, leaving: bool) -> None:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_reports()
-            self._commit()
+            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
             # A commit that blocks would wait for a broker that is away until the session is over.
             deadline = time.monotonic() + SETTLE_S
-            while self._tracker.committable() and time.monotonic() < deadline:
+            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
                 self._source.poll(IDLE_POLL_S)  # a record that comes is not taken, so its offset is not committed
                 self._note_commits()
         except StopError as error:
             log.warning("the last commit failed", error=str(error))
-        if uncommitted := self._tracker.committable():
+        if uncommitted := self._tracker.commits(leaving=leaving):
             log.warning("completed records are uncommitted and will be transcribed again", partitions=len(uncommitted))
 
     def _drain(self) -> None:
@@ -260,7 +260,7 @@ class Service:
         log.info("stopping", in_work=len(self._tasks), drain_seconds=self._settings.limits.drain_seconds)
         while self._tasks and time.monotonic() < deadline:
             self._turn(accept=False)
-        self._settle()
+        self._settle(leaving=True)
         if self._tasks:
             log.warning(
                 "stopped with work unfinished; it is uncommitted and will be read again", in_work=len(self._tasks)
@@ -268,17 +268,23 @@ class Service:
 
     # --- assignment: called by the source while it polls --------------------------------------------------------------
 
-    def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Begin a generation for each."""
-        for partition in partitions:
-            self._tracker.assign(partition)
-        self._observer.rebalanced("assigned", partitions)
+    def assigned(self, partitions: Mapping[Partition, Progress | None]) -> None:
+        """Begin a generation for each, with what is known of it."""
+        for partition, progress in partitions.items():
+            self._tracker.assign(partition, progress)
+        self._observer.rebalanced("assigned", list(partitions))
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Commit what is complete, then forget the rest: the next owner reads it again."""
+        """Finish what is begun, as far as the time allows, commit, and forget the rest: the next owner reads it."""
+        self._admission.drop(partitions, begun=False)
+        self._outbox.keep(self._tasks)
+        gone = set(partitions)
+        deadline = time.monotonic() + self._settings.limits.revoke_seconds
+        while time.monotonic() < deadline and any((each.topic, each.partition) in gone for each in self._tasks):
+            self._work(time.monotonic())
+            self._flow.wait(IDLE_POLL_S)
         self._take_reports()
-        committable = self._tracker.committable()
-        self._source.commit({each: committable[each] for each in partitions if each in committable}, wait=True)
+        self._source.commit(self._tracker.commits(partitions, leaving=True), wait=True)
         self._note_commits()
         self._forget(partitions)
         self._observer.rebalanced("revoked", partitions)
@@ -289,14 +295,7 @@ class Service:
         self._observer.rebalanced("lost", partitions)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
-        gone = set(partitions)
         for partition in partitions:
             self._tracker.revoke(partition)
-        tasks = [task for ticket, task in self._tasks.items() if (ticket.topic, ticket.partition) in gone]
-        for task in tasks:
-            del self._tasks[task.ticket]
+        self._admission.drop(partitions, begun=True)
         self._outbox.keep(self._tasks)
-        self._flow.drop([task.ticket for task in tasks])
-        lanes = [(task.recording.object_id, task.ticket) for task in tasks if task.recording is not None]
-        for following in self._lanes.drop(lanes):
-            self._admit(following)

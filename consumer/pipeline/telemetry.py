@@ -12,7 +12,7 @@ from consumer.events.upload import Skipped
 from consumer.kafka.records import Ticket
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
-from consumer.pipeline.observer import Ended, Load, Observer
+from consumer.pipeline.observer import Ended, Fate, Load, Observer
 
 log = structlog.get_logger("tingxie")
 
@@ -39,7 +39,7 @@ class LogObserver(Observer):
             delay_ms=delay_ms,
         )
 
-    def ended(self, ended: Ended) -> None:
+    def sent(self, ended: Ended, fate: Fate, topic: str) -> None:
         """Log the outcome with all that is known of it."""
         bound = log.bind(**coordinates(ended.tag), attempts=ended.attempts)
         if ended.recording is not None:
@@ -47,8 +47,9 @@ class LogObserver(Observer):
         if isinstance(ended.result, RecordingError):
             error = ended.result
             latency_ms = sum(ended.stage_ms.values())
+            event = "dead letter" if fate == "dead letter" else "retrying later"
             bound.warning(
-                "dead letter", error_class=error.code, stage=error.stage, error=str(error), latency_ms=latency_ms
+                event, error_class=error.code, stage=error.stage, error=str(error), latency_ms=latency_ms, to=topic
             )
             return
         transcript = ended.result
@@ -61,6 +62,17 @@ class LogObserver(Observer):
             **({"transcript_uri": transcript.transcript_uri} if transcript.transcript_uri is not None else {}),
             **{f"{stage}_ms": spent for stage, spent in ended.stage_ms.items()},
         )
+
+    def passed_over(self, topic: str, partition: int, offset: int) -> None:
+        """A record that was completed before a restart is worth a look only while debugging."""
+        log.debug("completed before", topic=topic, partition=partition, offset=offset)
+
+    def blocked(self, reason: str | None) -> None:
+        """Say why nothing is taken in, and when it is again."""
+        if reason is None:
+            log.info("consumption goes on")
+        else:
+            log.error("consumption is paused", reason=reason)
 
     def skipped(self, skipped: Skipped) -> None:
         """An event that needs no work is worth a look only while debugging."""
@@ -86,12 +98,14 @@ class MetricsObserver(Observer):
         """Keep the end until it is acknowledged."""
         self._ended[ended.tag] = ended
 
-    def acknowledged(self, tag: Hashable, *, dead_letter: bool) -> None:
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:
         """Count the recording."""
         ended = self._ended.pop(tag)
         for stage, spent_ms in ended.stage_ms.items():
             self._metrics.stage_seconds.labels(stage).observe(spent_ms / 1000)
-        if isinstance(ended.result, RecordingError):
+        if isinstance(ended.result, RecordingError) and fate == "retry":
+            self._metrics.retries.labels(ended.result.code).inc()
+        elif isinstance(ended.result, RecordingError):
             self._metrics.records.labels("dead_letter").inc()
             self._metrics.dead_letters.labels(ended.result.code, ended.result.stage).inc()
         else:
@@ -102,6 +116,10 @@ class MetricsObserver(Observer):
     def skipped(self, skipped: Skipped) -> None:
         """Count the event."""
         self._metrics.records.labels("skipped").inc()
+
+    def blocked(self, reason: str | None) -> None:
+        """Show whether consumption is paused."""
+        self._metrics.consumption_blocked.set(reason is not None)
 
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Count the change; ends of partitions that are gone are never acknowledged."""

@@ -35,6 +35,9 @@ class Spooled(Protocol):
     def remove(self, path: Any) -> None:
         """Delete a file; nothing happens when it is gone already."""
 
+    def crowded(self) -> bool:
+        """Whether the disk has less room than should be left free."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gates:
@@ -54,12 +57,14 @@ class Work:
         queued_ms: how long its event waited before.
         admitted_s: monotonic seconds.
         stage: index into `ORDER`.
+        begun: whether a stage has taken it.
         attempt: number of the current try of that stage.
         most_attempts: tries of the stage that was tried most often.
         stored: the object in the spool, while it lies there.
         audio: its samples in the spool, while they lie there.
         transcript: once it is assembled, if it is to be stored.
         refused: the broker refused the transcript as a record.
+        waits_for_room: the disk was full when it was tried.
         stage_ms: time in each stage so far.
     """
 
@@ -68,12 +73,14 @@ class Work:
     queued_ms: int
     admitted_s: float
     stage: int = 0
+    begun: bool = False
     attempt: int = 1
     most_attempts: int = 1
     stored: StoredObject | None = None
     audio: DecodedAudio | None = None
     transcript: Transcript | None = None
     refused: bool = False
+    waits_for_room: bool = False
     stage_ms: dict[str, int] = field(default_factory=dict)
 
     def job(self) -> Job:

@@ -33,9 +33,15 @@ class Spool:
     ids, which are common in containers, mislead nobody.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Take note of the directory (``limits.spool_dir``); nothing is touched before `open`."""
+    def __init__(self, directory: Path, keep_free: int = 0) -> None:
+        """Take note of the directory (``limits.spool_dir``); nothing is touched before `open`.
+
+        Args:
+            directory: where the folder is made.
+            keep_free: bytes of its disk that should stay free, see `crowded`.
+        """
         self._directory = directory
+        self._keep_free = keep_free
         self._folder: Path | None = None
         self._lock: BinaryIO | None = None
         self._numbers = itertools.count(1)
@@ -93,6 +99,13 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def crowded(self) -> bool:
+        """Whether the disk has less room than should be left free (``limits.spool_free_bytes``)."""
+        if not self._keep_free:
+            return False
+        disk = os.statvfs(self.folder)
+        return disk.f_bavail * disk.f_frsize < self._keep_free
 
     def new_path(self, suffix: str = "") -> Path:
         """A name in the folder that nothing else has; no file is made. Thread-safe."""

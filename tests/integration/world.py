@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,7 @@ def open_world(
     s3: Callable[..., S3Client],
     *,
     transcript_bytes: int | None = None,
+    delays: Sequence[str] = (),
 ) -> Iterator[World]:
     """Fresh topics, bucket server, proxy and group on a running broker.
 
@@ -114,11 +115,12 @@ def open_world(
         folder: for logs and the spool.
         s3: maker of clients.
         transcript_bytes: ``max.message.bytes`` of the transcript topic.
+        delays: of retry topics.
     """
     name = uuid.uuid4().hex[:8]
     uploads, transcripts, dead_letters = f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}"
     kafka.create_topics(uploads, partitions=PARTITIONS)
-    kafka.create_topics(dead_letters)
+    kafka.create_topics(dead_letters, *(f"{uploads}.retry.{delay}" for delay in delays))
     kafka.create_topics(transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None)
     with ExitStack() as stack:
         gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers, uploads))
@@ -142,6 +144,7 @@ def open_world(
                 "TINGXIE_TOPICS__UPLOADS": uploads,
                 "TINGXIE_TOPICS__TRANSCRIPTS": transcripts,
                 "TINGXIE_TOPICS__DEAD_LETTERS": dead_letters,
+                "TINGXIE_RETRY__DELAYS": ",".join(delays),
                 "TINGXIE_STORAGE__ENDPOINT_URL": proxy.endpoint_url,
                 "TINGXIE_STORAGE__PATH_STYLE": "true",
                 "TINGXIE_STORAGE__ACCESS_KEY_ID": gateway.access_key,

@@ -151,6 +151,6 @@ def test_the_observer_tells_what_happened_when(transcribed: Transcribed) -> None
     row = board.rows["a.wav"]
     assert (row.state, row.note) == ("fetch", "try 1 failed: storage_unavailable")
     observer.ended(end(1, transcribed("你好")))
-    observer.acknowledged(1, dead_letter=False)
+    observer.acknowledged(1, "transcript")
     assert [each for each in over if each is not None] == [row]
     assert (row.admitted_s, row.ended_s) == (10.0, 12.0)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from consumer.kafka.retries import all_topics
 from consumer.settings import Settings, load_settings
 from tests.servers import VersityGateway, kafka, versitygw
 
@@ -114,9 +115,8 @@ def test_settings_fit_the_other_services(name: str, loaded: dict[str, Any], monk
             monkeypatch.setenv(variable, value)
     settings = load_settings()
 
-    topics = [settings.topics.uploads, settings.topics.transcripts, settings.topics.dead_letters]
     created = re.findall(r"--topic (\S+)", services["topics"]["command"][0])
-    assert sorted(created) == sorted(topics)
+    assert sorted(created) == sorted(all_topics(settings))
     gateway = services["bucket"]
     flags = dict(flag.removeprefix("--").split("=") for flag in gateway["command"] if flag.startswith("--"))
     assert flags["event-kafka-topic"] == settings.topics.uploads

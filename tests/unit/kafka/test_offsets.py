@@ -188,13 +188,14 @@ def test_a_first_record_in_work_is_told_at_once_and_all_are_after_a_death() -> N
     tracker = OffsetTracker()
     tracker.assign(P0)
     first, second = tracker.polled(P0, 0, 1) + tracker.polled(P0, 1, 1)
-    assert not tracker.urgent
+    urgent = [tracker.urgent]
     tracker.begin(first)
-    assert tracker.urgent
+    urgent.append(tracker.urgent)
     following = handed_over(tracker)
-    assert not tracker.urgent
+    urgent.append(tracker.urgent)
     tracker.begin(second)
-    assert not tracker.urgent, "the next regular commit tells of it"
+    urgent.append(tracker.urgent)
+    assert urgent == [False, True, False, False], "the next regular commit tells of the second"
     first, second = following.polled(P0, 0, 1) + following.polled(P0, 1, 1)
     following.begin(first)
     following.commits()
@@ -232,6 +233,7 @@ class Offsets(RuleBasedStateMachine):
         self.broker: dict[Partition, Commit] = {}
         self.ended: set[tuple[Partition, int]] = set()  # acknowledged since the group was last moved below them
         self.told: set[tuple[Partition, int]] = set()  # of these, what the broker was told
+        self.known: set[tuple[Partition, int]] = set()  # of these, what the owner knows: told before, or ended by it
         self.position: dict[Partition, int] = {}  # of those assigned
         self.generations: dict[Partition, int] = {}
         self.open: dict[tuple[Partition, int], set[int]] = {}  # in this assignment
@@ -246,6 +248,8 @@ class Offsets(RuleBasedStateMachine):
         progress = None if commit is None else decode(commit.metadata, commit.offset)
         self.generations[partition] = self.tracker.assign(partition, progress)
         self.position[partition] = 0 if commit is None else commit.offset
+        self.known = {each for each in self.known if each[0] != partition}
+        self.known |= {each for each in self.told if each[0] == partition}
 
     @rule(partition=st.sampled_from(PARTITIONS), kind=st.sampled_from(["leave", "lose"]))
     def revoke(self, partition: Partition, kind: str) -> None:
@@ -361,6 +365,7 @@ class Offsets(RuleBasedStateMachine):
             if completed:
                 del self.open[partition, ticket.offset]
                 self.ended.add((partition, ticket.offset))
+                self.known.add((partition, ticket.offset))
         else:
             assert not completed
 
@@ -376,7 +381,7 @@ class Offsets(RuleBasedStateMachine):
         self.broker.update(commits)
         for partition in commits:
             self.told = {each for each in self.told if each[0] != partition}
-            self.told |= {each for each in self.ended if each[0] == partition}
+            self.told |= {each for each in self.known if each[0] == partition}
 
     # --- what must hold ---
 

@@ -68,7 +68,7 @@ def test_a_dead_letter_line_names_all_that_finds_the_record(capsys: pytest.Captu
         attempts=1,
         stage_ms={"fetch": 12},
     )
-    LogObserver().ended(ended)
+    LogObserver().sent(ended, "dead letter", "audio-uploaded.dead-letter")
     (line,) = lines(capsys)
     wanted = {
         "event": "dead letter",
@@ -81,5 +81,6 @@ def test_a_dead_letter_line_names_all_that_finds_the_record(capsys: pytest.Captu
         "stage": "fetch",
         "latency_ms": 12,
         "attempts": 1,
+        "to": "audio-uploaded.dead-letter",
     }
     assert {name: line[name] for name in wanted} == wanted

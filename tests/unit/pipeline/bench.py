@@ -62,6 +62,10 @@ class FakeStage:
 class FakeSpool:
     def __init__(self) -> None:
         self.removed: list[Path] = []
+        self.full = False
+
+    def crowded(self) -> bool:
+        return self.full
 
     def remove(self, path: Path) -> None:
         self.removed.append(path)

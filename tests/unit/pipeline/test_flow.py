@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from consumer.audio.decoder import DecodeJob
 from consumer.engine.api import EngineJob
-from consumer.errors import NotMedia, ObjectMissing, RecordingError, StageDied, StorageUnavailable
+from consumer.errors import NotMedia, ObjectMissing, RecordingError, SpoolFull, StageDied, StorageUnavailable
 from consumer.events.recording import Options
 from consumer.events.transcript import Transcript
 from consumer.pipeline.observer import Ended, Load
@@ -206,3 +206,79 @@ def test_every_recording_ends_exactly_once_and_every_file_is_removed(data: st.Da
     assert sorted(end.tag for end in ends) == tags  # type: ignore[type-var]
     assert sorted(bench.spool.removed) == sorted(made)
     assert bench.flow.load == Load(0, 0, 0)
+
+
+def test_who_finds_the_disk_full_waits_for_the_others_however_often() -> None:
+    bench = Bench(attempts=2)
+    bench.admit("a")
+    bench.admit("b")
+    bench.step()
+    bench.fetch.finish("a", stored("a"))
+    for _ in range(10):
+        bench.fetch.finish("b", SpoolFull("no room"))
+        assert bench.step() == []
+        assert "b" not in bench.fetch.jobs
+        bench.step(1.0)
+        assert "b" in bench.fetch.jobs
+    bench.decode.finish("a", NotMedia("text"))
+    bench.step()
+    bench.fetch.finish("b", stored("b"))
+    assert bench.step() == []
+
+
+def test_who_finds_the_disk_full_of_what_is_not_ours_waits_for_room() -> None:
+    bench = Bench(attempts=1)
+    bench.spool.full = True
+    bench.admit("a")
+    bench.step()
+    assert bench.flow.crowded
+    for _ in range(5):
+        bench.fetch.finish("a", SpoolFull("no room"))
+        assert bench.step() == []
+        bench.step(1.0)
+    bench.spool.full = False
+    bench.fetch.finish("a", stored("a"))
+    assert bench.step() == []
+    assert bench.decode.jobs
+
+
+def test_what_is_too_large_for_an_empty_disk_fails() -> None:
+    bench = Bench(attempts=2)
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", SpoolFull("no room"))
+    assert bench.step() == []
+    bench.step(1.0)
+    bench.fetch.finish("a", SpoolFull("no room"))
+    (end,) = bench.step()
+    assert isinstance(end.result, SpoolFull)
+    assert end.attempts == 2
+
+
+def test_nothing_more_is_fetched_onto_a_crowded_disk() -> None:
+    bench = Bench()
+    bench.admit("a")
+    bench.step()
+    bench.fetch.finish("a", stored("a"))
+    bench.spool.full = True
+    bench.admit("b")
+    bench.step()
+    assert bench.fetch.jobs == {}
+    assert list(bench.decode.jobs) == ["a"], "or nothing would ever be removed"
+    bench.decode.finish("a", decoded("a"))
+    bench.step()
+    bench.engine.finish("a", heard())
+    bench.step()
+    bench.step()
+    assert list(bench.fetch.jobs) == ["b"], "an empty spool has room for one"
+
+
+def test_begun_is_what_a_stage_has_taken() -> None:
+    bench = Bench(room=1)
+    bench.admit("a")
+    bench.admit("b")
+    assert not bench.flow.begun("a")
+    bench.step()
+    assert bench.flow.begun("a")
+    assert not bench.flow.begun("b")
+    assert not bench.flow.begun("never heard of")
