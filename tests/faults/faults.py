@@ -87,8 +87,7 @@ def consumer_leave(scene: Scene) -> Iterator[str]:
 def rebalance_storm(scene: Scene) -> Iterator[str]:
     """Members come and go every few seconds."""
     stage = scene.stage
-    strategy = {} if stage.protocol == "consumer" else {"partition.assignment.strategy": "cooperative-sticky"}
-    properties = {**stage.direct, **stage.group_properties, **strategy, "group.id": scene.topics.group}
+    properties = {**stage.direct, **stage.group_properties, "group.id": scene.topics.group}
     with guests(properties, scene.topics.uploads, scene.rng):
         yield "members join and leave"
 

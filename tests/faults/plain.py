@@ -38,7 +38,10 @@ def main() -> None:
     """Work until SIGTERM."""
     truth: dict[str, dict[str, str]] = json.loads(Path(os.environ["PLAIN_TRUTH"]).read_text())
     common = json.loads(setting("KAFKA", "PROPERTIES")) | {"bootstrap.servers": setting("KAFKA", "BOOTSTRAP_SERVERS")}
-    consumer = Consumer({**common, "group.id": setting("KAFKA", "GROUP_ID"), "auto.offset.reset": "earliest"})
+    protocol = {"group.protocol": setting("KAFKA", "GROUP_PROTOCOL")}
+    consumer = Consumer(
+        {**common, **protocol, "group.id": setting("KAFKA", "GROUP_ID"), "auto.offset.reset": "earliest"}
+    )
     producer = Producer({**common})
     s3 = boto3.client(
         "s3",

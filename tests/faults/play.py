@@ -13,7 +13,6 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from consumer.settings import RetrySettings
 from tests.faults import commits
 from tests.faults.checker import Findings, check
 from tests.faults.clips import Clip, good_clips
@@ -23,7 +22,7 @@ from tests.faults.members import PLAIN, SERVICE, Members
 from tests.faults.plan import Strike
 from tests.faults.reading import UPLOAD, dead_letters_of, incoming_of, read_topic, transcripts_of
 from tests.faults.scene import Scene
-from tests.faults.stage import BUCKET, REQUEST_S, RETRY_DELAYS, Stage, Topics
+from tests.faults.stage import BUCKET, REQUEST_S, Stage, Topics
 from tests.faults.uploader import Uploader
 from tests.integration.harness import produce
 from tests.servers import VersityGateway
@@ -38,15 +37,6 @@ BASELINE = "baseline/"
 
 Truth = Mapping[Clip, Content]
 Say = Callable[[str], None]
-
-
-def settings_of_the_suite() -> dict[str, str]:
-    """Settings of the service whose defaults would take a fault of ours for one of the records."""
-    wanted = {
-        "delays": ("TINGXIE_RETRY__DELAYS", ",".join(RETRY_DELAYS)),
-        "poison_deaths": ("TINGXIE_RETRY__POISON_DEATHS", "100"),
-    }
-    return {name: value for field, (name, value) in wanted.items() if field in RetrySettings.model_fields}
 
 
 @dataclass(slots=True)
@@ -204,7 +194,7 @@ def open_play(
     topics = Topics.new()
     stage.create(topics)
     folder = logs or stage.folder / topics.group
-    environment = stage.environment(topics, settings_of_the_suite())
+    environment = stage.environment(topics)
     if command == PLAIN:
         assert truth is not None, "the plain loop is told what the recordings say"
         environment |= _told(truth, folder)

@@ -98,8 +98,10 @@ class Stage:
 
     @property
     def group_properties(self) -> dict[str, Any]:
-        """What members of the group are told beside what they know themselves."""
-        return {"group.protocol": "consumer"} if self.protocol == "consumer" else dict(SESSION)
+        """Properties of a member of the group that is none of the service's."""
+        if self.protocol == "consumer":
+            return {"group.protocol": "consumer"}
+        return {"partition.assignment.strategy": "cooperative-sticky", **SESSION}
 
     def s3(self, endpoint_url: str) -> S3Client:
         """A client of the bucket at that address."""
@@ -130,13 +132,14 @@ class Stage:
         for deleted in admin.delete_topics(names, operation_timeout=REQUEST_S).values():
             deleted.result(REQUEST_S)
 
-    def environment(self, topics: Topics, settings: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, topics: Topics) -> dict[str, str]:
         """Settings of a member, as environment."""
-        properties = {**self.properties, **self.group_properties}
+        properties = {**self.properties, **(SESSION if self.protocol == "classic" else {})}
         engine = {f"TINGXIE_ENGINE__{name.upper()}": str(value) for name, value in demo_engine_settings().items()}
         return {
             "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": self.client_servers,
             "TINGXIE_KAFKA__GROUP_ID": topics.group,
+            "TINGXIE_KAFKA__GROUP_PROTOCOL": self.protocol,
             "TINGXIE_KAFKA__PROPERTIES": json.dumps(properties),
             "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "120",
             "TINGXIE_TOPICS__UPLOADS": topics.uploads,
@@ -153,8 +156,11 @@ class Stage:
             "TINGXIE_LIMITS__IN_FLIGHT_RECORDS": str(IN_FLIGHT),
             "TINGXIE_LIMITS__DRAIN_SECONDS": "10",
             "TINGXIE_ENGINE__DEVICE": "cpu",
+            "TINGXIE_RETRY__DELAYS": ",".join(RETRY_DELAYS),
+            # The processes die of us, not of the records they work on; and a fifth of the uploads is meant to fail.
+            "TINGXIE_RETRY__POISON_DEATHS": "1000",
+            "TINGXIE_LIMITS__DEAD_LETTER_SHARE": "1",
             **engine,
-            **settings,
         }
 
 
