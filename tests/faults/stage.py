@@ -31,6 +31,8 @@ PARTITIONS = 6
 RETRY_DELAYS = ("2s", "10s")
 REQUEST_S = 30.0
 IN_FLIGHT = 32
+SPOOL_FREE = 8 * 1024 * 1024
+"""Bytes; the default is more than the whole disk that the spool has here."""
 
 SESSION = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000, "max.poll.interval.ms": 10_000}
 """Of the classic protocol: a member that is gone or frozen is missed after seconds."""
@@ -153,6 +155,7 @@ class Stage:
             "TINGXIE_STORAGE__CONNECT_TIMEOUT_S": "2",
             "TINGXIE_STORAGE__READ_TIMEOUT_S": "5",
             "TINGXIE_LIMITS__SPOOL_DIR": str(self.spool),
+            "TINGXIE_LIMITS__SPOOL_FREE_BYTES": str(SPOOL_FREE),
             "TINGXIE_LIMITS__IN_FLIGHT_RECORDS": str(IN_FLIGHT),
             "TINGXIE_LIMITS__DRAIN_SECONDS": "10",
             "TINGXIE_ENGINE__DEVICE": "cpu",
