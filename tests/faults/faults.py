@@ -116,9 +116,15 @@ def _killed(nodes: list[KafkaNode]) -> Iterator[None]:
             node.launch()
 
 
+NOT_BACK = "the brokers are not back yet from what struck them before"
+
+
 @contextmanager
 def leader_kill(scene: Scene) -> Iterator[str]:
     """SIGKILL of the broker that leads a partition of the uploads."""
+    if not scene.cluster.whole():
+        yield NOT_BACK
+        return
     partition = scene.rng.randrange(PARTITIONS)
     node = scene.cluster.leader(scene.topics.uploads, partition) or scene.rng.choice(scene.cluster.nodes)
     with _away(scene), _killed([node]):
@@ -135,6 +141,9 @@ def brokers_bounce(scene: Scene) -> Iterator[str]:
 @contextmanager
 def dead_letters_away(scene: Scene) -> Iterator[str]:
     """The dead-letter topic takes nothing: it wants three replicas in sync, and one is gone."""
+    if not scene.cluster.whole():
+        yield NOT_BACK
+        return
     topic = scene.topics.dead_letters
     leader = scene.cluster.leader(topic, 0)
     node = scene.rng.choice([each for each in scene.cluster.nodes if each is not leader])

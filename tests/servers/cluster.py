@@ -133,7 +133,7 @@ class KafkaCluster:
             ServerError: a node ended, or it took too long.
         """
         deadline = time.monotonic() + timeout_s
-        while not self._whole():
+        while not self.whole():
             for node in self.nodes:
                 if not node.process.alive():
                     raise ServerError(f"{node.name} is not running. The end of its log:\n{node.log_tail()}")
@@ -183,7 +183,8 @@ class KafkaCluster:
     ) -> None:
         self.close()
 
-    def _whole(self) -> bool:
+    def whole(self) -> bool:
+        """Whether all nodes are there and every partition has all its replicas in sync, asked for two seconds."""
         with suppress(KafkaException):
             metadata = self.admin.list_topics(timeout=2.0)
             partitions = [each for topic in metadata.topics.values() for each in topic.partitions.values()]
