@@ -10,7 +10,7 @@ ARGS ?=
 DURATION ?=
 SEED ?=
 
-.PHONY: help demo test lint types unit integration faults soak schemas docs lock servers format clean environment
+.PHONY: help demo test lint types unit fuzz integration faults soak schemas docs lock servers format clean environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,9 @@ types: environment ## mypy, strict, tests included
 
 unit: environment ## tests without servers
 	@$(BIN)/pytest -m "not integration" $(ARGS)
+
+fuzz: environment ## damaged recordings and events; TINGXIE_FUZZ_SEED, TINGXIE_FUZZ_FILES, TINGXIE_FUZZ_EVENTS
+	@$(BIN)/pytest -m fuzz $(ARGS)
 
 integration: servers ## tests on a real Kafka and a real bucket
 	@$(BIN)/pytest -m integration $(ARGS)

@@ -76,7 +76,8 @@ def speech() -> tuple[Samples, ...]:
         out = Path(folder) / "sample.pcm"
         for sample in load_samples():
             if sample.text:
-                decode(Request(path=sample.path, outputs=(out,), split=False, seconds=600, channels=2))
+                with sample.path.open("rb") as source, out.open("wb") as track:
+                    decode(Request(source, (track,), split=False, seconds=600, channels=2, rates=(8_000, 48_000)))
                 spoken.append(np.fromfile(out, dtype="<i2"))
     return tuple(spoken)
 

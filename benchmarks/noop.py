@@ -16,7 +16,7 @@ from unittest import mock
 from benchmarks.counted import run_counted
 from consumer.operations.logging import configure_logging
 from consumer.settings import load_settings
-from consumer.stage import Outcome
+from consumer.stage import Doing, Outcome
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Track, Word
 
 NOWHERE = Path("/nonexistent/benchmark")
@@ -74,6 +74,10 @@ class Idle:
 
     def close(self, timeout_s: float) -> None:
         """Nothing to stop."""
+
+    def doing(self) -> list[Doing]:
+        """Nothing."""
+        return []
 
 
 def idle_engine(_: object, notify: Callable[[], None]) -> Idle:

@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
-from consumer.audio.decoder import Decoder
+from consumer.audio.decoder import STARTUP_SECONDS, Decoder
 from consumer.engine.engine import Engine
 from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
-from consumer.operations.health import Health, HealthServer
+from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
+from consumer.operations.server import HealthServer
+from consumer.operations.watchdog import Watchdog
 from consumer.pipeline.breaker import Breaker, BreakerLimits
 from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
@@ -21,10 +24,11 @@ from consumer.pipeline.outgoing import Outgoing
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
-from consumer.pipeline.telemetry import HealthObserver, LogObserver, MetricsObserver
+from consumer.pipeline.telemetry import HealthObserver, InWork, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
 from consumer.pipeline.work import Gates
 from consumer.settings import Settings
+from consumer.stage import Deadline
 from consumer.storage.files import LocalFetcher
 from consumer.storage.objects import ObjectFetcher
 from consumer.storage.spool import Spool
@@ -62,11 +66,17 @@ def open_flow(
         storing = None
         if record_bytes is not None and settings.storage.transcript_bucket:
             store = stack.enter_context(closing(TranscriptStore(settings.storage, STORE_WORKERS)))
-            stage = ThreadStage("store", store.store, workers=STORE_WORKERS, notify=wake.set)
+            stage = ThreadStage(
+                "store", store.store, workers=STORE_WORKERS, notify=wake.set, deadline=_transfer(settings)
+            )
             storing = Storing(stage, record_bytes, settings.telemetry.ce_source)
         flow = Flow(
-            fetch=ThreadStage("fetch", fetch, workers=limits.fetch_workers, notify=wake.set),
-            decode=ThreadStage("decode", decoder.decode, workers=limits.decode_workers, notify=wake.set),
+            fetch=ThreadStage(
+                "fetch", fetch, workers=limits.fetch_workers, notify=wake.set, deadline=_transfer(settings)
+            ),
+            decode=ThreadStage(
+                "decode", decoder.decode, workers=limits.decode_workers, notify=wake.set, deadline=_decoding(settings)
+            ),
             engine=Engine(settings.engine, notify=wake.set),
             spool=spool,
             retry=RetryPolicy(settings.retry.attempts, settings.retry.backoff_ms, settings.retry.backoff_max_ms),
@@ -79,28 +89,62 @@ def open_flow(
         yield flow
 
 
+def _transfer(settings: Settings) -> Deadline:
+    """Of a download or an upload: one that takes twice its time keeps no time limit any more."""
+    storage, seconds = settings.storage, settings.limits.fetch_seconds
+    timeouts_s = storage.connect_timeout_s + storage.read_timeout_s
+    return Deadline(2 * (seconds + timeouts_s), "limits.fetch_seconds")
+
+
+def _decoding(settings: Settings) -> Deadline:
+    """Of a decoder: it may begin anew once, in a process that has to start."""
+    return Deadline(3 * settings.limits.decode_seconds + 2 * STARTUP_SECONDS, "limits.decode_seconds")
+
+
+def _silence_s(settings: Settings, health: Health) -> float:
+    """How long no Python code may run. Libraries that load keep the interpreter long, those that compute do not."""
+    engine, limits = settings.engine, settings.limits
+    return engine.load_seconds if health.starting else max(engine.stall_seconds, limits.stall_seconds)
+
+
 @contextmanager
-def open_service(settings: Settings, *, observer: Observer | None = None) -> Iterator[Service]:
+def open_service(
+    settings: Settings, *, observer: Observer | None = None, supervised: bool = False
+) -> Iterator[Service]:
     """The service with its logs, metrics and health; closed on exit.
 
     Args:
         settings: all of them.
         observer: told what happens, beside logs and metrics.
+        supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
         UsageError: the spool folder, the storage settings or the telemetry port cannot be used.
     """
-    metrics, health = Metrics(), Health()
-    everyone = Observers(
-        LogObserver(), MetricsObserver(metrics), HealthObserver(health), *([observer] if observer is not None else [])
+    metrics, health, in_work = Metrics(), Health(), InWork()
+    limits, telemetry, engine = settings.limits, settings.telemetry, settings.engine
+    loop = HealthObserver(
+        health,
+        settings.kafka.bootstrap_servers,
+        start=Deadline(engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
+        # A turn in which partitions go to another member lasts as long as that may.
+        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
     )
-    limits, telemetry = settings.limits, settings.telemetry
+    everyone = Observers(
+        LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
+    )
     with ExitStack() as stack:
         if telemetry.port:
             server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
+        watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
+        if supervised:
+            watchdog.start()
+            stack.callback(watchdog.close)
         limit = record_limit(settings.kafka, limits.transcript_bytes)
         flow = stack.enter_context(open_flow(settings, observer=everyone, local_files=False, record_bytes=limit))
+        watchdog.watch(loop.doing)
+        watchdog.watch(flow.doing)
         sink = stack.enter_context(closing(Sink(settings.kafka, limit)))
         yield Service(
             settings=settings,

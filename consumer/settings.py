@@ -126,8 +126,15 @@ class LimitSettings(Section):
 
     object_bytes: int = Field(default=2 * 1024**3, gt=0, description="largest object, bytes")
     audio_seconds: int = Field(default=12 * 3600, gt=0, description="longest recording")
+    fetch_seconds: float = Field(default=3600.0, gt=0, description="wall time for downloading one recording")
     decode_seconds: int = Field(default=900, gt=0, description="wall time for decoding one recording")
-    channels: int = Field(default=16, gt=0, description="most channels in a recording")
+    decode_cpu_seconds: int = Field(default=600, gt=0, description="processor time for decoding one recording")
+    decode_bytes: int = Field(
+        default=1024**3, ge=512 * 1024**2, description="address space of a decoder process, in bytes"
+    )
+    channels: int = Field(default=16, gt=0, le=64, description="most channels in a recording")
+    lowest_sample_rate: int = Field(default=4_000, gt=0, description="lowest sample rate of a recording, Hz")
+    highest_sample_rate: int = Field(default=384_000, gt=0, description="highest sample rate of a recording, Hz")
     transcript_bytes: int | None = Field(
         default=None,
         gt=0,
@@ -162,6 +169,11 @@ class LimitSettings(Section):
     dead_letter_probe_seconds: float = Field(
         default=60.0, gt=0, description="how often one recording is tried while consumption is paused"
     )
+    stall_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="a loop that has not turned for so long is stuck: the process logs all stacks and ends",
+    )
 
 
 class EngineSettings(Section):
@@ -183,6 +195,14 @@ class EngineSettings(Section):
     )
     batch_wait_ms: int = Field(
         default=20, ge=0, description="how long speech may wait for more to fill its batch, while the device is idle"
+    )
+    load_seconds: float = Field(
+        default=1800.0, gt=0, description="how long the models may take to load, their download included"
+    )
+    stall_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="an engine that has worked on one batch for so long is stuck: the process logs all stacks and ends",
     )
 
 

@@ -6,7 +6,8 @@ all state about records; a stage owns none. Jobs and results are immutable value
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -32,8 +33,43 @@ class Outcome(Generic[ResultT]):
     elapsed_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How long a piece of work may take before whoever does it counts as stuck.
+
+    Attributes:
+        seconds: far more than the work ever takes when all is well.
+        setting: its name, or the name of that which it follows from.
+    """
+
+    seconds: float
+    setting: str
+
+
+UNLIMITED = Deadline(math.inf, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a thread works on now.
+
+    Attributes:
+        thread: its name.
+        what: the work, as a sentence goes on after "has been": ``loading the models``.
+        since_s: when it began, monotonic seconds.
+        deadline: when it counts as stuck.
+        tags: of the jobs it has in hand.
+    """
+
+    thread: str
+    what: str
+    since_s: float
+    deadline: Deadline
+    tags: tuple[Hashable, ...] = ()
+
+
 class Stage(Protocol[JobT_contra, ResultT]):
-    """Asynchronous work on recordings; all methods are called from one thread, the loop's."""
+    """Asynchronous work on recordings; all methods but `doing` are called from one thread, the loop's."""
 
     name: str
 
@@ -51,3 +87,6 @@ class Stage(Protocol[JobT_contra, ResultT]):
 
     def close(self, timeout_s: float) -> None:
         """Stop the workers; what has not finished within the time is abandoned. Blocks up to that long."""
+
+    def doing(self) -> Sequence[Doing]:
+        """What its threads work on now; one that waits for work does nothing. Any thread may ask; never blocks."""

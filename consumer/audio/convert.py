@@ -91,6 +91,7 @@ class Converter:
 
     def _build(self, sample_format: str, layout: str, channels: int, rate: int) -> Graph:
         graph = Graph()
+        graph.threads = 1  # FFmpeg would start a thread for each core, and the process may start none
         nodes = [
             graph.add(
                 "abuffer",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import av
@@ -37,9 +36,6 @@ CODECS = frozenset(_CODECS.split(","))
 DECODERS = f"{_CODECS},amrnb,amrwb,g722,g726,g726le,libopus,mp2float,mp3float"
 """The same as names of decoders, where those differ: FFmpeg may use no other to find out about a stream."""
 
-RATES = range(4_000, 384_001)
-"""Hz of sources; a header that claims less would blow a few bytes up into hours."""
-
 TOLD_LENGTH = frozenset({"wav", "w64", "aiff", "au", "flac", "mov,mp4,m4a,3gp,3g2,mj2"})
 """Demuxers whose files say how long the audio is; elsewhere FFmpeg estimates, and a shortfall means nothing."""
 
@@ -64,18 +60,20 @@ class Request:
     """What to decode, and where to.
 
     Attributes:
-        path: the media file.
+        source: the media file, open for reading and seekable.
         outputs: files to write: one for a mix; as many as channels are allowed for a split.
         split: one file for each channel.
         seconds: longest audio.
         channels: most channels.
+        rates: lowest and highest sample rate, in Hz.
     """
 
-    path: Path
-    outputs: tuple[Path, ...]
+    source: BinaryIO
+    outputs: tuple[BinaryIO, ...]
     split: bool
     seconds: int
     channels: int
+    rates: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +118,18 @@ def decode(request: Request) -> Report:
         NoAudioStream: there is no sound in it.
         AudioUnsupported: sample rate or channel count out of bounds.
         AudioTooLong: more than the allowed seconds.
+        MemoryError: opening it takes more memory than the process may have.
         OSError: an output cannot be written.
     """
     with ExitStack() as stack:
-        file = stack.enter_context(request.path.open("rb"))
+        file = request.source
         demuxer = sniff(file)
         damage = Damage(cut=cut_file(file, demuxer))
         file.seek(0)
         container = stack.enter_context(_open(file, demuxer))
         stream = _choose(container, damage)
         _check_shape(stream.codec_context.channels, stream.codec_context.sample_rate, request)
-        files = [stack.enter_context(path.open("wb")) for path in request.outputs[: request.channels]]
-        converter = Converter(files, split=request.split, seconds=request.seconds)
+        converter = Converter(request.outputs, split=request.split, seconds=request.seconds)
         rate = channels = 0
         timeline = Timeline()
         for frame in _frames(container, stream, demuxer, damage):
@@ -178,6 +176,8 @@ def _open(file: BinaryIO, demuxer: str) -> InputContainer:
             metadata_errors="replace",
             io_open=_refuse,
         )
+    except MemoryError:
+        raise  # FFmpeg's own is one of BROKEN too
     except BROKEN as error:
         reason = error.strerror or error
         raise NotMedia(f"it starts like {demuxer}, but is damaged or cut off ({reason})") from error
@@ -206,8 +206,11 @@ def _choose(container: InputContainer, damage: Damage) -> AudioStream:
 def _check_shape(channels: int, rate: int, request: Request) -> None:
     if channels > request.channels:
         raise AudioUnsupported(f"{channels} channels, more than limits.channels ({request.channels})")
-    if rate and rate not in RATES:  # 0: not known before the first frame
-        raise AudioUnsupported(f"a sample rate of {rate} Hz; {RATES.start} to {RATES.stop - 1} can be converted")
+    low, high = request.rates
+    if rate and rate < low:  # 0: not known before the first frame
+        raise AudioUnsupported(f"a sample rate of {rate} Hz, less than limits.lowest_sample_rate ({low} Hz)")
+    if rate > high:
+        raise AudioUnsupported(f"a sample rate of {rate} Hz, more than limits.highest_sample_rate ({high} Hz)")
 
 
 def _frames(container: InputContainer, stream: AudioStream, demuxer: str, damage: Damage) -> Iterator[av.AudioFrame]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
+
+import orjson
 
 import consumer
-from consumer.audio.process import WorkerGoneError, WorkerProcess, WorkerSilentError
+from consumer.audio.confine import Confinement
+from consumer.audio.process import WorkerGoneError, WorkerProcess, WorkerSilentError, WorkerSpentError
 from consumer.errors import (
     AudioTooLong,
     AudioUnsupported,
@@ -93,9 +98,11 @@ class Decoder:
             NotMedia: of no container or codec that can be decoded, or nothing of it could be.
             NoAudioStream: there is no sound in it.
             AudioTooLong: longer than ``limits.audio_seconds``.
-            AudioUnsupported: an impossible sample rate, or more than ``limits.channels``.
-            DecoderCrashed: the process died on it.
-            DecoderTimedOut: not done within ``limits.decode_seconds``.
+            AudioUnsupported: more than ``limits.channels``, or a sample rate outside ``limits.lowest_sample_rate`` and
+                ``limits.highest_sample_rate``.
+            DecoderCrashed: the process died on it, or it needs more memory than ``limits.decode_bytes``.
+            DecoderTimedOut: not done within ``limits.decode_seconds``, or ``limits.decode_cpu_seconds`` of processor
+                time.
             SpoolFull: the disk is full.
             StageDied: no decoder process can be started, or this decoder was closed.
         """
@@ -109,6 +116,17 @@ class Decoder:
             finally:
                 for path in outputs[kept:]:
                     self._spool.remove(path)
+
+    def confinement(self) -> Confinement:
+        """Start a process, and say what this system let it give up.
+
+        Raises:
+            StageDied: no decoder process can be started, or this decoder was closed.
+        """
+        worker = self._check_out()
+        self._check_in(worker)
+        greeting = _parse(worker.greeting)
+        return Confinement(int(greeting["landlock"]), bool(greeting["own_network"]))
 
     def close(self) -> None:
         """Kill all processes; whoever waits in `decode` gets `StageDied`. May be called twice."""
@@ -144,20 +162,20 @@ class Decoder:
             raise DecoderCrashed(f"the decoder process died on this recording ({error})") from error
 
     def _ask(self, worker: WorkerProcess, job: DecodeJob, outputs: Sequence[Path]) -> DecodedAudio:
-        request = {
-            "path": str(job.path),
-            "outputs": [str(path) for path in outputs],
-            "split": job.split,
-            "seconds": self._limits.audio_seconds,
-            "channels": self._limits.channels,
-        }
         try:
-            reply = _parse(worker.ask(json.dumps(request).encode(), self._limits.decode_seconds))
+            with ExitStack() as stack:
+                files = [stack.enter_context(file) for file in _opened(job.path, outputs)]
+                descriptors = [file.fileno() for file in files]
+                reply = _parse(worker.ask(self._request(job), descriptors, self._limits.decode_seconds))
             audio = _audio(reply["done"], outputs) if "done" in reply else None
         except WorkerSilentError as error:
             self._discard(worker)
             limit = self._limits.decode_seconds
             raise DecoderTimedOut(f"not decoded within limits.decode_seconds ({limit} s)") from error
+        except WorkerSpentError as error:
+            self._discard(worker)
+            limit = self._limits.decode_cpu_seconds
+            raise DecoderTimedOut(f"it takes more processor time than limits.decode_cpu_seconds ({limit} s)") from error
         except BaseException:
             self._discard(worker)
             raise
@@ -165,6 +183,20 @@ class Decoder:
         if audio is not None:
             return audio
         raise ERRORS.get(str(reply.get("code")), DecoderCrashed)(str(reply.get("message", "no reason given")))
+
+    def _request(self, job: DecodeJob) -> bytes:
+        limits = self._limits
+        request = {
+            "split": job.split,
+            "channels": limits.channels,
+            "rates": [limits.lowest_sample_rate, limits.highest_sample_rate],
+            "bounds": {
+                "seconds": limits.audio_seconds,
+                "memory": limits.decode_bytes,
+                "cpu_seconds": limits.decode_cpu_seconds,
+            },
+        }
+        return json.dumps(request).encode() + b"\n"
 
     def _check_out(self, *, fresh: bool = False) -> WorkerProcess:
         """An idle process, else a new one."""
@@ -191,7 +223,7 @@ class Decoder:
             self._discard(worker)
             raise StageDied("the decoder was closed")
         try:
-            worker.read(STARTUP_SECONDS)
+            worker.greet(STARTUP_SECONDS)
         except (WorkerGoneError, WorkerSilentError) as error:
             self._discard(worker)
             reason = str(error) or f"no sign of life within {STARTUP_SECONDS:.0f} s"
@@ -211,10 +243,28 @@ class Decoder:
         worker.close()
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def _opened(source: Path, outputs: Sequence[Path]) -> Iterator[BinaryIO]:
+    """The recording for reading and its tracks for writing: the process itself can open nothing.
+
+    Raises:
+        SpoolFull: the disk has no room for another file.
+        DecoderCrashed: the recording is gone, or a file cannot be opened.
+    """
     try:
-        reply = json.loads(line)
-    except ValueError as error:
+        yield source.open("rb")
+        for path in outputs:
+            yield path.open("wb", buffering=0)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise SpoolFull(f"no room in limits.spool_dir ({error.strerror})") from error
+        raise DecoderCrashed(f"{type(error).__name__}: {error}") from error
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A reply as JSON. Of a strict reader: no endless nesting, no halves of characters, nothing that is no number."""
+    try:
+        reply = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
         raise WorkerGoneError("it broke the protocol") from error
     if not isinstance(reply, dict):
         raise WorkerGoneError("it broke the protocol")
@@ -245,5 +295,5 @@ def _audio(report: Any, outputs: Sequence[Path]) -> DecodedAudio:
             channels=int(report["channels"]),
             warnings=tuple(str(line) for line in report["warnings"]),
         )
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise WorkerGoneError(f"it gave no usable report: {error!r}") from error

@@ -40,6 +40,9 @@ FRAMES_AT_START = 2
 FRAMES_INSIDE = 4
 """Frames in a row that do so anywhere in the window, where random bytes have as many chances as there are offsets."""
 
+MOST_TAGS = 64
+"""ID3v2 tags in a row; real files have one or two, and a gigabyte of empty ones would take minutes to walk."""
+
 ID3_HEADER = 10
 """Bytes of an ID3v2 header, and of the footer a tag may have."""
 
@@ -124,10 +127,11 @@ def _has_frames(data: bytes, parse: Callable[[bytes, int], Frame | None]) -> boo
 def _after_tags(file: BinaryIO) -> int:
     """Offset of the first byte behind all leading ID3v2 tags (id3.org, ID3v2.4 structure, 3.1)."""
     start = 0
-    while True:
+    for _ in range(MOST_TAGS):
         file.seek(start)
         head = file.read(ID3_HEADER)
         if len(head) < ID3_HEADER or not head.startswith(b"ID3") or max(head[6:10]) > 0x7F:
             return start
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         start += ID3_HEADER + size + (ID3_HEADER if head[5] & 0x10 else 0)
+    return start

@@ -1,84 +1,83 @@
 """A decoder process: ``python -m consumer.audio.worker``.
 
-It reads one JSON object a line on standard input and answers each with one on standard output, after a first line
-``{"ready": true}``. It ends with its standard input, that is also when its parent dies in the middle of a job.
+Standard input is a Unix socket that keeps messages apart: each is one JSON object and carries open files, the
+recording and then one for each track, since the process can open none itself. It answers each with a line of JSON on
+standard output, after a first line ``{"ready": true, …}`` with its `Confinement`. It ends with its standard input, that
+is also when its parent dies in the middle of a job.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
-import resource
 import select
+import socket
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, BinaryIO
 
+from consumer.audio.confine import Bounds, bound_job, give_up_rights, start_nothing_more
 from consumer.audio.decode import Request, decode
-from consumer.errors import DecoderCrashed, RecordingError, SpoolFull
+from consumer.errors import AudioTooLong, DecoderCrashed, RecordingError, SpoolFull
 
-ADDRESS_SPACE = 4 << 30
-"""Bytes of address space; decoding needs a few hundred MiB at most, and a header can ask for any amount."""
+LONGEST_REQUEST = 1 << 12
+"""Bytes; a real one has about two hundred."""
 
-OPEN_FILES = 1024
-"""Most files; one for each channel of a split recording, and a few."""
+MOST_FILES = 253
+"""What the kernel lets one message carry (SCM_MAX_FD); ``limits.channels`` stays far below."""
 
 
 def main() -> None:
     """Answer requests until standard input ends."""
-    requests = os.fdopen(os.dup(0), "rb")
+    requests = socket.socket(fileno=os.dup(0))
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not look like an answer
-    _confine()
+    confinement = give_up_rights()
     threading.Thread(target=_exit_with_parent, args=(requests.fileno(),), daemon=True).start()
-    _send(replies, {"ready": True})
-    while line := requests.readline():
-        _send(replies, answer(json.loads(line)))
+    start_nothing_more()
+    _send(replies, {"ready": True} | asdict(confinement))
+    while True:
+        message, files, _, _ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_FILES)
+        if not message:
+            return
+        _send(replies, answer(json.loads(message), files))
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
     """Decode one file: ``{"done": …}`` or ``{"code": …, "message": …}`` with the code of a `RecordingError`."""
+    bounds = Bounds(**request["bounds"])
     try:
-        report = decode(
-            Request(
-                path=Path(request["path"]),
-                outputs=tuple(Path(path) for path in request["outputs"]),
-                split=request["split"],
-                seconds=request["seconds"],
-                channels=request["channels"],
+        with ExitStack() as stack:
+            outputs = tuple(stack.enter_context(os.fdopen(each, "wb")) for each in descriptors[1:])
+            source = stack.enter_context(os.fdopen(descriptors[0], "rb"))
+            bound_job(bounds)
+            low, high = request["rates"]
+            report = decode(
+                Request(source, outputs, request["split"], bounds.seconds, request["channels"], (low, high))
             )
-        )
     except RecordingError as error:
-        return {"code": error.code, "message": str(error)}
+        return _refusal(error)
     except MemoryError:
-        return {"code": DecoderCrashed.code, "message": f"it needs more than {ADDRESS_SPACE >> 30} GiB of memory"}
+        return _refusal(DecoderCrashed(f"it needs more memory than limits.decode_bytes ({bounds.memory})"))
     except Exception as error:  # noqa: BLE001 - hostile input finds every path; the parent names the recording
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return {"code": SpoolFull.code, "message": f"no room in limits.spool_dir ({error.strerror})"}
-        return {"code": DecoderCrashed.code, "message": f"{type(error).__name__}: {error}"}
+        number = error.errno if isinstance(error, OSError) else None
+        if number in {errno.ENOSPC, errno.EDQUOT}:
+            return _refusal(SpoolFull(f"no room in limits.spool_dir ({os.strerror(number)})"))
+        if number == errno.EFBIG:
+            return _refusal(AudioTooLong(f"more samples than limits.audio_seconds ({bounds.seconds} s) has room for"))
+        return _refusal(DecoderCrashed(f"{type(error).__name__}: {error}"))
     return {"done": asdict(report)}
+
+
+def _refusal(error: RecordingError) -> dict[str, Any]:
+    return {"code": error.code, "message": str(error)}
 
 
 def _send(replies: BinaryIO, reply: dict[str, Any]) -> None:
     replies.write(json.dumps(reply).encode() + b"\n")
     replies.flush()
-
-
-def _confine() -> None:
-    """Bound what a hostile file can take; where the system already bounds it lower, that stays."""
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, ADDRESS_SPACE),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-    ):
-        hard = resource.getrlimit(limit)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
-    with contextlib.suppress(OSError):  # when memory runs out, one recording is a cheaper loss than the service
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
 
 
 def _exit_with_parent(descriptor: int) -> None:

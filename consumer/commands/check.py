@@ -84,6 +84,7 @@ def check(
     _check_kafka(settings, report, create_topics=create_topics, partitions=partitions)
     _check_storage(settings, report)
     report.finding("spool", lambda: _spool(settings))
+    report.finding("decoder", lambda: _decoder(settings))
     if model:
         report.finding("model", lambda: _model(settings))
     else:
@@ -178,6 +179,18 @@ def _spool(settings: Settings) -> str:
     with Spool(settings.limits.spool_dir) as spool:
         free = shutil.disk_usage(spool.folder).free
     return f"{settings.limits.spool_dir} can be written; free: {free / 1024**3:.1f} GiB"
+
+
+def _decoder(settings: Settings) -> str:
+    from consumer.audio.decoder import Decoder  # noqa: PLC0415 - beside its fellows
+    from consumer.audio.landlock import TCP_SINCE  # noqa: PLC0415
+    from consumer.storage.spool import Spool  # noqa: PLC0415
+
+    with Decoder(settings.limits, Spool(settings.limits.spool_dir)) as decoder:
+        confined = decoder.confinement()
+    files = f"no files (Landlock {confined.landlock})" if confined.landlock else "all files of this user (no Landlock)"
+    network = "no network" if confined.own_network else "UDP" if confined.landlock >= TCP_SINCE else "the network"
+    return f"processes start, and can reach {files} and {network}; see docs/isolation.md"
 
 
 def _model(settings: Settings) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
+import threading
 from types import FrameType
 
 import structlog
@@ -18,12 +20,16 @@ def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain; a second signal ends the process at once, uncommitted work intact.
 
     SIGUSR1 lets recordings in again after too many dead letters paused consumption.
+    SIGQUIT writes the stacks of all threads to standard error, and so does a crash in native code.
 
     Raises:
         TingxieError: the service cannot start or cannot go on.
     """
     configure_logging(settings.telemetry.log_level, settings.telemetry.log_format)
-    with open_service(settings) as service:
+    threading.current_thread().name = "loop"  # as the watchdog calls it
+    faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT)
+    with open_service(settings, supervised=True) as service:
 
         def stop(number: int, _: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from consumer.engine.api import EngineJob
 from consumer.engine.quiet import quiet_libraries
 from consumer.errors import ModelUnavailable, StageDied
 from consumer.settings import EngineSettings
-from consumer.stage import Outcome
+from consumer.stage import Deadline, Doing, Outcome
 from consumer.transcript.types import SAMPLE_RATE, ModelInfo, Recognition
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Engine:
         self._death: BaseException | None = None
         self._dying_with: tuple[Hashable, ...] = ()
         self._thread: threading.Thread | None = None
+        self._doing: Doing | None = None  # written by the engine's thread, without the condition
+        self._batch_tags: Callable[[], tuple[Hashable, ...]] = tuple
 
     def start(self) -> None:
         """Load the models in the engine's thread and run each once; blocks until they are ready.
@@ -115,23 +119,32 @@ class Engine:
         if self._thread is not None:
             self._thread.join(timeout_s)
 
+    def doing(self) -> list[Doing]:
+        """The models' loading, or the round of work that goes on, with the recordings of its batch."""
+        doing = self._doing
+        return [] if doing is None else [replace(doing, tags=self._batch_tags())]
+
     # --- the engine's thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        settings = self._settings
+        self._begin("loading the models", Deadline(settings.load_seconds, "engine.load_seconds"))
         try:
             with quiet_libraries():
                 from consumer.engine.load import load_models  # noqa: PLC0415 - slow: torch and FunASR
             from consumer.engine.work import Work  # noqa: PLC0415 - nothing to do without models
 
-            models = load_models(self._settings)
+            models = load_models(settings)
             warm_up(models)
             self.model = models.info
             work = Work(
                 models,
-                self._settings.batch_seconds,
-                self._settings.batch_wait_ms / 1000,
+                settings.batch_seconds,
+                settings.batch_wait_ms / 1000,
                 overlap=models.info.device != "cpu",
             )
+            self._batch_tags = lambda: work.batch_tags
+            self._doing = None
             with self._changed:
                 self._ready = True
                 self._changed.notify_all()
@@ -147,6 +160,7 @@ class Engine:
     def _take_up(self, work: Work) -> bool:
         """Wait for something to do and take up what is new; false when the engine is closing."""
         idle_s = work.idle_s()
+        self._doing = None
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closing or self._inbox or self._cancelled, None if math.isinf(idle_s) else idle_s
@@ -155,6 +169,7 @@ class Engine:
                 return False
             new, self._inbox = self._inbox, {}
             cancelled, self._cancelled = self._cancelled, set()
+        self._begin("in one round of work", Deadline(self._settings.stall_seconds, "engine.stall_seconds"))
         for tag in cancelled:
             if work.drop(tag):
                 with self._changed:
@@ -162,6 +177,9 @@ class Engine:
         for tag, job in new.items():
             work.begin(tag, job)
         return True
+
+    def _begin(self, what: str, deadline: Deadline) -> None:
+        self._doing = Doing("engine", what, time.monotonic(), deadline)
 
     def _hand_over(self, outcomes: list[Outcome[Recognition]]) -> None:
         if outcomes:
@@ -171,6 +189,7 @@ class Engine:
             self._notify()
 
     def _die(self, cause: BaseException, tags: tuple[Hashable, ...]) -> None:
+        self._doing = None
         with self._changed:
             self._death = cause
             self._dying_with = tags

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from consumer.events.fields import MAX_BUCKET, MAX_KEY, Fields, bare_etag, from_pydantic
 from consumer.events.recording import Options, Recording
@@ -16,6 +16,12 @@ from consumer.events.upload import UploadEvent
 
 BucketName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BUCKET, pattern=r"^[^/\x00-\x1f]+$")]
 ObjectKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY)]
+
+
+def _first_fault(metadata: object) -> object:
+    """Keep one entry to complain of where some are no strings: each takes memory, and an event may have any number."""
+    entries = metadata.items() if isinstance(metadata, dict) else ()
+    return next(({name: value} for name, value in entries if not isinstance(value, str)), metadata)
 
 
 class NativeEvent(BaseModel):
@@ -29,7 +35,9 @@ class NativeEvent(BaseModel):
     version_id: str | None = Field(default=None, description="a version of the object; the newest when absent")
     etag: str | None = Field(default=None, description="the object's ETag when the event was sent")
     options: Options = Field(default=Options(), description="how to transcribe")
-    metadata: dict[str, str] = Field(default_factory=dict, description="copied through to the transcript")
+    metadata: Annotated[dict[str, str], BeforeValidator(_first_fault)] = Field(
+        default_factory=dict, description="copied through to the transcript"
+    )
 
 
 def parse(event: Fields) -> UploadEvent:

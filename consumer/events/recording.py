@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, FailFast, Field, StringConstraints, model_validator
 
 Hotword = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -15,16 +15,28 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: str = Field(default="zh", min_length=1, max_length=35, description="BCP 47 language tag")
-    hotwords: tuple[Hotword, ...] = Field(default=(), max_length=1000, description="phrases to favour")
+    hotwords: Annotated[tuple[Hotword, ...], FailFast()] = Field(
+        default=(), max_length=1000, description="phrases to favour"
+    )
     channels: Literal["mix", "split"] = Field(
         default="mix", description="mix all channels into one, or transcribe each by itself"
     )
     timestamps: Literal["none", "sentence", "word"] = Field(
         default="word", description="what the segments of the transcript carry"
     )
-    formats: tuple[Literal["txt", "json", "srt", "vtt"], ...] = Field(
+    formats: Annotated[tuple[Literal["txt", "json", "srt", "vtt"], ...], FailFast()] = Field(
         default=(), description="files to store beside the event"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown(cls, options: object) -> object:
+        """Keep one unknown option to complain of: each takes memory, and an event may have any number."""
+        if not isinstance(options, dict):
+            return options
+        unknown = set(options).difference(cls.model_fields)
+        unknown.discard(next((name for name in options if name in unknown), None))
+        return {name: value for name, value in options.items() if name not in unknown}
 
 
 class Recording(BaseModel):

@@ -220,6 +220,11 @@ class OffsetTracker:
             if (assignment := self._assignments.get(partition)) is not None:
                 assignment.committed = commit
 
+    @property
+    def records_in_work(self) -> int:
+        """Records that were begun and are not complete, over all partitions."""
+        return sum(each.begun for each in self._assignments.values())
+
     def incomplete_records(self) -> int:
         """Records polled and not complete, over all partitions."""
         return sum(len(each.incomplete) - len(each.awaited) for each in self._assignments.values())

@@ -12,12 +12,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from consumer.errors import StopError
 from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.membership import Membership, membership_of
 from consumer.kafka.metadata import Progress, decode
 from consumer.kafka.offsets import Commit
 from consumer.kafka.records import Headers, Partition, Record
 from consumer.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
+
+STATISTICS_MS = 1000
+"""How often the client tells where it stands: how late a probe may learn that the broker is gone, or is back."""
 
 PROGRESS_S = 10.0
 """How long the group's progress may take to be read; the group waits for this member meanwhile."""
@@ -27,7 +31,7 @@ LEAVE_S = 5.0
 
 
 class AssignmentListener(Protocol):
-    """Told of every change of the assignment while `Source.poll` runs."""
+    """Told of the group, and of every change of the assignment, while `Source.poll` runs."""
 
     def assigned(self, partitions: Mapping[Partition, Progress | None]) -> None:
         """These came in addition to those already assigned, with what their earlier owners committed."""
@@ -37,6 +41,9 @@ class AssignmentListener(Protocol):
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Somebody else has these already; committing would be wrong."""
+
+    def membership(self, membership: Membership) -> None:
+        """Where the client stands with its group; told every second, changed or not."""
 
 
 class Source:
@@ -75,6 +82,8 @@ class Source:
                 **client_properties(settings),
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
+                "statistics.interval.ms": STATISTICS_MS,
+                "stats_cb": self._on_statistics,
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
             },
@@ -207,6 +216,9 @@ class Source:
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._leaving:
             self._listener.lost(_pairs(partitions))
+
+    def _on_statistics(self, statistics: str) -> None:
+        self._listener.membership(membership_of(statistics))
 
     def _on_error(self, error: KafkaError) -> None:
         """Called for what concerns the client as a whole; raising here would be swallowed, so it is kept for `poll`."""

@@ -1,104 +1,66 @@
-"""``/live``, ``/ready`` and ``/metrics`` on one port, served by a thread of their own."""
+"""What ``/live`` and ``/ready`` answer: told by the loop and the watchdog, asked by probes."""
 
 from __future__ import annotations
 
-import threading
-import time
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from consumer.errors import UsageError
-
-LOOP_DEADLINE_S = 30.0
-"""The loop turns many times a second; this long without a turn and the process is stuck."""
-
 
 class Health:
-    """What the loop tells and probes ask. Single attributes are written by one thread and read by another."""
+    """Why this process should be restarted, and why it cannot do its job now.
+
+    Each fact is one attribute that one thread writes and others read, so there are no locks.
+    """
 
     def __init__(self) -> None:
-        self._turned = time.monotonic()
-        self._assigned = 0
-        self._stopping = False
         self._started = False
+        self._stopping = False
+        self._unreachable: str | None = None
+        self._member = False
+        self._blocked: str | None = None
+        self._stuck: str | None = None
 
-    def turned(self) -> None:
-        """The loop went round; the first time says that the model is loaded and the group joined."""
-        self._turned = time.monotonic()
+    @property
+    def starting(self) -> bool:
+        """Whether the models are not loaded yet."""
+        return not self._started
+
+    def started(self) -> None:
+        """The models are loaded and the loop goes round."""
         self._started = True
 
-    def assigned(self, partitions: int) -> None:
-        """So many partitions are ours now."""
-        self._assigned = partitions
-
     def stopping(self) -> None:
-        """The process drains: it must get no more work, but is not to be killed."""
+        """The process finishes what is in work: it must get no more, but is not to be killed."""
         self._stopping = True
+
+    def joined(self) -> None:
+        """The group has taken this process in. Its partitions may be none: others have them all, and it stands by."""
+        self._member, self._unreachable = True, None
+
+    def unreachable(self, reason: str | None) -> None:
+        """The group cannot be reached; None: it can, but is yet to take this process in."""
+        self._member = self._member and reason is None
+        self._unreachable = reason
+
+    def blocked(self, reason: str | None) -> None:
+        """No records are taken for this reason, say because dead letters cannot be delivered; None: they are again."""
+        self._blocked = reason
+
+    def stuck(self, reason: str | None) -> None:
+        """A thread does not come to an end of what it does; None: all go on."""
+        self._stuck = reason
 
     def live(self) -> str | None:
         """Why the process should be restarted, or None."""
-        silence = time.monotonic() - self._turned
-        if self._started and silence > LOOP_DEADLINE_S:
-            return f"the loop has not turned for {silence:.0f} s"
-        return None
+        return self._stuck
 
     def ready(self) -> str | None:
         """Why the process cannot do its job now, or None."""
+        if self._stuck is not None:
+            return self._stuck
         if not self._started:
-            return "starting: the model is being loaded"
+            return "starting: the models are being loaded"
         if self._stopping:
-            return "stopping"
-        if not self._assigned:
-            return "no partition assigned"
-        return self.live()
-
-
-class HealthServer:
-    """Answers probes and scrapes until closed."""
-
-    def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
-        """Bind the port.
-
-        Raises:
-            UsageError: the address cannot be bound.
-        """
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                if path == "/metrics":
-                    self._answer(HTTPStatus.OK, generate_latest(registry), CONTENT_TYPE_LATEST)
-                elif path in {"/live", "/ready"}:
-                    problem = health.live() if path == "/live" else health.ready()
-                    status = HTTPStatus.OK if problem is None else HTTPStatus.SERVICE_UNAVAILABLE
-                    self._answer(status, f"{problem or 'ok'}\n".encode(), "text/plain; charset=utf-8")
-                else:
-                    self._answer(HTTPStatus.NOT_FOUND, b"/live /ready /metrics\n", "text/plain; charset=utf-8")
-
-            def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Probes come every few seconds; they are no news."""
-
-        try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
-        except OSError as error:
-            raise UsageError(
-                f"telemetry.host and telemetry.port: {host}:{port} cannot be bound ({error.strerror}); "
-                "choose another port, or 0 for none"
-            ) from error
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
-
-    def close(self) -> None:
-        """Stop answering."""
-        self._server.shutdown()
-        self._server.server_close()
+            return "stopping: what is in work is being finished"
+        if self._unreachable is not None:
+            return self._unreachable
+        if not self._member:
+            return "joining the consumer group"
+        return self._blocked

@@ -119,10 +119,14 @@ class Admission:
             self._take(record)
 
     def admit_suspects(self) -> None:
-        """Give the process to the next suspected record, once nothing else is in work."""
-        if self._suspects and not self._flow.load.records:
-            self._alone = self._suspects.popleft()
-            self._admit(self._alone)
+        """Give the process to the next suspected record, once the broker knows that nothing else is in work."""
+        if not self._suspects or self._tracker.records_in_work:
+            return
+        if self._tracker.commits():
+            self._tracker.urgent = True
+            return
+        self._alone = self._suspects.popleft()
+        self._admit(self._alone)
 
     def leave(self, task: Task) -> None:
         """The work on a recording is over: the next event of its object may begin."""

@@ -23,7 +23,7 @@ from consumer.pipeline.observer import Ended, Load, Observer
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.work import ORDER, STORE, EngineStage, Gates, Spooled, Work
-from consumer.stage import Outcome, Stage
+from consumer.stage import Doing, Outcome, Stage
 from consumer.transcript.assembly import assemble
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject, Timing
 
@@ -163,6 +163,10 @@ class Flow:
         for index in range(len(self._stages)):
             self._feed(index)
         return ended
+
+    def doing(self) -> list[Doing]:
+        """What the stages' threads work on now. Any thread may ask; never blocks."""
+        return [doing for stage in self._stages for doing in stage.doing()]
 
     def wait(self, timeout_s: float) -> None:
         """Block until a stage has an outcome, a retry is due, or the time is over."""

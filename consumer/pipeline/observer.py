@@ -13,6 +13,7 @@ from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
 from consumer.events.upload import Skipped
+from consumer.kafka.membership import Membership
 
 Fate = Literal["transcript", "retry", "dead letter"]
 """What comes of a recording whose work has ended: the kind of record that tells it."""
@@ -88,6 +89,12 @@ class Observer:
     def committed(self, topic: str, partition: int, offset: int) -> None:
         """The group's offset was committed."""
 
+    def membership(self, membership: Membership) -> None:
+        """Where the client stands with its group; told every second, changed or not."""
+
+    def stopping(self) -> None:
+        """The process finishes what is in work, and takes nothing more."""
+
     def turned(self, load: Load) -> None:
         """The loop went round once more."""
 
@@ -141,6 +148,14 @@ class Observers(Observer):
     def committed(self, topic: str, partition: int, offset: int) -> None:  # noqa: D102
         for each in self._observers:
             each.committed(topic, partition, offset)
+
+    def membership(self, membership: Membership) -> None:  # noqa: D102
+        for each in self._observers:
+            each.membership(membership)
+
+    def stopping(self) -> None:  # noqa: D102
+        for each in self._observers:
+            each.stopping()
 
     def turned(self, load: Load) -> None:  # noqa: D102
         for each in self._observers:

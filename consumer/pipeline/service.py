@@ -22,6 +22,7 @@ from consumer.errors import (
     TranscriptTooLarge,
 )
 from consumer.kafka.admin import missing_topics
+from consumer.kafka.membership import Membership
 from consumer.kafka.metadata import Progress
 from consumer.kafka.offsets import OffsetTracker
 from consumer.kafka.records import Partition, Ticket
@@ -256,6 +257,7 @@ class Service:
 
     def _drain(self) -> None:
         """Finish what is in work, as far as the time allows, and commit."""
+        self._observer.stopping()
         deadline = time.monotonic() + self._settings.limits.drain_seconds
         log.info("stopping", in_work=len(self._tasks), drain_seconds=self._settings.limits.drain_seconds)
         while self._tasks and time.monotonic() < deadline:
@@ -293,6 +295,10 @@ class Service:
         """Forget them without a commit: somebody else owns them already."""
         self._forget(partitions)
         self._observer.rebalanced("lost", partitions)
+
+    def membership(self, membership: Membership) -> None:
+        """Pass it on."""
+        self._observer.membership(membership)
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import structlog
 
 from consumer.errors import RecordingError
+from consumer.events.recording import Recording
 from consumer.events.upload import Skipped
+from consumer.kafka.membership import Membership
 from consumer.kafka.records import Ticket
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Ended, Fate, Load, Observer
+from consumer.stage import Deadline, Doing
 
 log = structlog.get_logger("tingxie")
 
@@ -140,21 +144,86 @@ class MetricsObserver(Observer):
         self._metrics.in_flight_audio_seconds.set(load.audio_ms / 1000)
 
 
-class HealthObserver(Observer):
-    """Tells the probes that the loop turns, and which partitions it has."""
+class InWork(Observer):
+    """What is in work, for the log of a process that is stuck. Written by the loop, read by the watchdog."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
-        self._partitions: set[tuple[str, int]] = set()
+    def __init__(self) -> None:
+        self._records: dict[Hashable, tuple[Recording, str]] = {}
+
+    def records(self) -> dict[Hashable, dict[str, Any]]:
+        """What names each recording, and its stage, by tag. Any thread may ask."""
+        return {
+            tag: {**coordinates(tag), "bucket": recording.bucket, "key": recording.key, "stage": stage}
+            for tag, (recording, stage) in self._records.copy().items()
+        }
+
+    def admitted(self, tag: Hashable, recording: Recording) -> None:
+        """It is in work until its end is acknowledged."""
+        self._records[tag] = recording, "waiting"
+
+    def entered(self, tag: Hashable, stage: str) -> None:
+        """Keep the stage."""
+        if tag in self._records:
+            self._records[tag] = self._records[tag][0], stage
+
+    def acknowledged(self, tag: Hashable, fate: Fate) -> None:
+        """Forget it."""
+        self._records.pop(tag, None)
 
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
-        """Keep the number of partitions."""
-        if change == "assigned":
-            self._partitions.update(partitions)
+        """Forget what belongs to others now."""
+        if change != "assigned":
+            gone = set(partitions)
+            for tag in [tag for tag in self._records if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+                del self._records[tag]
+
+
+class HealthObserver(Observer):
+    """Tells probes and watchdog that the loop turns, and whether the process can do its job."""
+
+    def __init__(self, health: Health, bootstrap_servers: str, *, start: Deadline, turn: Deadline) -> None:
+        """Make the observer, at the start of the process.
+
+        Args:
+            health: what probes ask.
+            bootstrap_servers: as the settings name the broker.
+            start: of the time until the loop turns first.
+            turn: of one turn.
+        """
+        self._health = health
+        self._bootstrap_servers = bootstrap_servers
+        self._deadline = start
+        self._turn = turn
+        self._since_s = time.monotonic()
+
+    def doing(self) -> list[Doing]:
+        """What the loop does. Any thread may ask."""
+        what = "in one turn" if self._deadline is self._turn else "starting"
+        return [Doing("loop", what, self._since_s, self._deadline)]
+
+    def membership(self, membership: Membership) -> None:
+        """Tell whether the group can be reached, and has taken us in."""
+        if not membership.coordinator:
+            self._health.unreachable(
+                f"no broker: the consumer group's coordinator cannot be reached (kafka.bootstrap_servers "
+                f"{self._bootstrap_servers})"
+            )
+        elif membership.settled:
+            self._health.joined()
         else:
-            self._partitions.difference_update(partitions)
-        self._health.assigned(len(self._partitions))
+            self._health.unreachable(None)
+
+    def blocked(self, reason: str | None) -> None:
+        """Tell why no records are taken."""
+        self._health.blocked(reason)
+
+    def stopping(self) -> None:
+        """Tell that nothing more is to come."""
+        self._health.stopping()
 
     def turned(self, load: Load) -> None:
         """Prove that the loop lives."""
-        self._health.turned()
+        self._since_s = time.monotonic()
+        if self._deadline is not self._turn:
+            self._deadline = self._turn
+            self._health.started()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic
 
 from consumer.errors import RecordingError, StageDied, StopError
-from consumer.stage import JobT, Outcome, ResultT
+from consumer.stage import UNLIMITED, Deadline, Doing, JobT, Outcome, ResultT
 
 
 class ThreadStage(Generic[JobT, ResultT]):
@@ -19,7 +19,15 @@ class ThreadStage(Generic[JobT, ResultT]):
     program or of its surroundings: the worker ends, and `collect` raises.
     """
 
-    def __init__(self, name: str, work: Callable[[JobT], ResultT], *, workers: int, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[JobT], ResultT],
+        *,
+        workers: int,
+        notify: Callable[[], None],
+        deadline: Deadline = UNLIMITED,
+    ) -> None:
         """Make the stage; nothing runs before `start`.
 
         Args:
@@ -27,24 +35,27 @@ class ThreadStage(Generic[JobT, ResultT]):
             work: turns a job into a result; called on several threads at once.
             workers: how many threads.
             notify: called after each outcome; must not block.
+            deadline: of one job, beyond every time limit that the function itself keeps.
         """
         self.name = name
         self._work = work
         self._notify = notify
-        self._workers = workers
+        self._deadline = deadline
         self._room = workers  # as many jobs as workers: whatever waits, waits where it can still be dropped
         # An unbounded queue cannot block; `_room` bounds it. None tells a worker to end.
         self._jobs: queue.SimpleQueue[tuple[Hashable, JobT] | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome[ResultT]] = queue.SimpleQueue()
         self._death: BaseException | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), name=f"{name}-{number}", daemon=True)
+            for number in range(workers)
+        ]
+        self._doing: list[Doing | None] = [None] * workers  # each worker writes its own place
 
     def start(self) -> None:
         """Start the threads. They are daemons: one stuck in a download must not keep a stopped process alive."""
-        for number in range(self._workers):
-            thread = threading.Thread(target=self._run, name=f"{self.name}-{number}", daemon=True)
+        for thread in self._threads:
             thread.start()
-            self._threads.append(thread)
 
     def submit(self, tag: Hashable, job: JobT) -> bool:
         """Take a job if a worker is free for it."""
@@ -79,12 +90,19 @@ class ThreadStage(Generic[JobT, ResultT]):
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self) -> None:
+    def doing(self) -> list[Doing]:
+        """The job of each worker that has one."""
+        return [doing for doing in self._doing if doing is not None]
+
+    def _run(self, number: int) -> None:
+        name = self._threads[number].name
         while (item := self._jobs.get()) is not None:
             tag, job = item
             began = time.monotonic()
+            self._doing[number] = Doing(name, "at one recording", began, self._deadline, (tag,))
             try:
                 value: ResultT | RecordingError = self._work(job)
             except RecordingError as error:
@@ -93,5 +111,7 @@ class ThreadStage(Generic[JobT, ResultT]):
                 self._death = death
                 self._notify()
                 return
+            finally:
+                self._doing[number] = None
             self._outcomes.put(Outcome(tag, value, round((time.monotonic() - began) * 1000)))
             self._notify()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
-from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageUnavailable
+from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageTimeout, StorageUnavailable
 from consumer.events.recording import Recording
 from consumer.settings import LimitSettings, StorageSettings
 from consumer.storage.client import open_client, translated
@@ -48,6 +49,7 @@ class ObjectFetcher:
             CredentialsRefused: the AWS configuration names credentials that cannot be found.
         """
         self._limit = limits.object_bytes
+        self._seconds = limits.fetch_seconds
         self._spool = spool
         self._client = open_client(storage, connections=limits.fetch_workers)
 
@@ -69,12 +71,13 @@ class ObjectFetcher:
             ObjectTooLarge: it is larger than ``limits.object_bytes``.
             EventInvalid: its bucket or key is no possible name.
             StorageUnavailable: the storage failed or cut the connection.
-            StorageTimeout: the storage did not answer in time.
+            StorageTimeout: the storage did not answer in time, or took more than ``limits.fetch_seconds``.
             SpoolFull: the disk is full.
             CredentialsRefused: the storage does not know the credentials.
         """
         name = recording.object_id
         path = self._spool.new_path(".object")
+        deadline = time.monotonic() + self._seconds
         with translated(name):
             response = self._get(recording)
             with closing(response["Body"]) as body:
@@ -86,6 +89,9 @@ class ObjectFetcher:
                     for chunk in _chunks(body):
                         size += len(chunk)
                         self._check_size(name, size)
+                        if time.monotonic() > deadline:
+                            seconds = f"limits.fetch_seconds ({self._seconds:g} s)"
+                            raise StorageTimeout(f"{name}: only {size} bytes came within {seconds}")
                         file.write(chunk)
                     self._check_size(name, size)
                     if expected is not None and size != expected:

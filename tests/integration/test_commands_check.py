@@ -37,7 +37,15 @@ def test_all_in_order(
     environment = service_environment | {"TINGXIE_STORAGE__ALLOWED_BUCKETS": bucket}
     code, out, err = tingxie(environment, "check")
     assert (code, err) == (0, ""), out
-    assert marks(out) == ["ok settings", "ok broker", *["ok topic"] * 3, "ok bucket", "ok spool", "ok model"]
+    assert marks(out) == [
+        "ok settings",
+        "ok broker",
+        *["ok topic"] * 3,
+        "ok bucket",
+        "ok spool",
+        "ok decoder",
+        "ok model",
+    ]
     details = [detail for _, _, detail in lines(out)]
     assert "TINGXIE_STORAGE__SECRET_ACCESS_KEY" in details[0]
     assert bucket_server.secret_key not in out
@@ -65,6 +73,7 @@ def test_faults_are_all_named_with_what_to_do(
         "ok bucket",
         "FAIL bucket",
         "ok spool",
+        "ok decoder",
         "skip model",
     ]
     assert f"{missing} does not exist; create it: tingxie check --create-topics" in out
@@ -97,6 +106,7 @@ def test_nothing_can_be_reached(tmp_path: Path) -> None:
         *["skip topic"] * 3,
         "FAIL storage",
         "FAIL spool",
+        "ok decoder",
         "FAIL model",
     ]
     assert "check kafka.bootstrap_servers" in out

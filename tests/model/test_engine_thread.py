@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,55 @@ def test_many_recordings_at_once_each_get_their_own_words(
     for name, copy in copies:
         assert heard(recognition_of(outcomes[name, copy])) == heard(expected[name])
         assert outcomes[name, copy].elapsed_ms > 0
+
+
+def test_it_tells_which_recordings_its_batch_is_of(
+    running: Collector, recordings: dict[str, Samples], track: WriteTrack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, real = threading.Event(), threading.Event(), Recogniser.encode
+
+    def held(recogniser: Recogniser, mels: Sequence[torch.Tensor]) -> Encoded:
+        begun.set()
+        gate.wait(60)
+        return real(recogniser, mels)
+
+    monkeypatch.setattr(Recogniser, "encode", held)
+    assert running.engine.submit("clip", EngineJob((track(clips_of(recordings)[0]),)))
+    assert begun.wait(60)
+    (doing,) = running.engine.doing()
+    gate.set()
+    assert (doing.thread, doing.tags) == ("engine", ("clip",))
+    assert (doing.deadline.setting, doing.deadline.seconds) == ("engine.stall_seconds", 300)
+    running.collect(1)
+    assert running.engine.submit("silence", EngineJob((track(SILENCE),)))
+    running.collect(1)
+    until(lambda: running.engine.doing() == [])
+
+
+def until(idle: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not idle():
+        assert time.monotonic() < deadline
+
+
+def test_loading_has_a_deadline_of_its_own(engine_settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def held(_: EngineSettings) -> Models:
+        begun.set()
+        gate.wait(60)
+        raise ModelUnavailable("none")
+
+    monkeypatch.setattr("consumer.engine.load.load_models", held)
+    engine = Engine(engine_settings)
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(engine.start)
+        assert begun.wait(60)
+        (doing,) = engine.doing()
+        gate.set()
+    assert isinstance(started.exception(), ModelUnavailable)
+    assert (doing.what, doing.deadline.setting) == ("loading the models", "engine.load_seconds")
+    assert engine.doing() == []
 
 
 def test_words_lie_in_their_spans_and_end_in_a_mark(

@@ -68,6 +68,7 @@ KINDS = [
     ("matroska", "eac3", 48_000, 2, MKV, "eac3"),
 ]
 SECONDS = 2.0
+RATES = (4_000, 384_000)
 
 
 @pytest.fixture
@@ -78,7 +79,10 @@ def run(tmp_path: Path) -> Decode:
         source = tmp_path / "source"
         source.write_bytes(data)
         outputs = tuple(tmp_path / f"{n}.pcm" for n in range(channels if split else 1))
-        report = decode(Request(source, outputs, split, seconds, channels))
+        with ExitStack() as stack:
+            files = tuple(stack.enter_context(path.open("wb")) for path in outputs)
+            file = stack.enter_context(source.open("rb"))
+            report = decode(Request(file, files, split, seconds, channels, RATES))
         return report, [pcm(path) for path in outputs[: report.tracks]]
 
     return call
@@ -178,9 +182,16 @@ def test_too_many_channels(run: Decode) -> None:
             run(data, split=split, channels=4)
 
 
-@pytest.mark.parametrize("rate", [1, 3_999, 400_000])
-def test_impossible_rates(run: Decode, rate: int) -> None:
-    with pytest.raises(AudioUnsupported, match=f"{rate} Hz"):
+@pytest.mark.parametrize(
+    ("rate", "limit"),
+    [
+        (1, r"less than limits.lowest_sample_rate \(4000 Hz\)"),
+        (3_999, r"less than limits.lowest_sample_rate \(4000 Hz\)"),
+        (384_001, r"more than limits.highest_sample_rate \(384000 Hz\)"),
+    ],
+)
+def test_impossible_rates(run: Decode, rate: int, limit: str) -> None:
+    with pytest.raises(AudioUnsupported, match=f"{rate} Hz, {limit}"):
         run(wav(np.zeros(1_000, np.int16), rate))
 
 
@@ -337,8 +348,9 @@ def test_video_decoders_stay_closed() -> None:
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     # A fresh process for each length: the high-water mark of a process cannot be reset.
     script = (
-        "import resource, sys; from pathlib import Path; from consumer.audio.decode import *;"
-        "decode(Request(Path(sys.argv[1]), (Path(sys.argv[1] + '.pcm'),), False, 9999, 16));"
+        "import resource, sys; from consumer.audio.decode import *;"
+        "source, output = open(sys.argv[1], 'rb'), open(sys.argv[1] + '.pcm', 'wb');"
+        "decode(Request(source, (output,), False, 9999, 16, (4_000, 384_000))); output.close();"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = []

@@ -197,6 +197,10 @@ def test_a_full_disk(limits: LimitSettings, folder: Folder, recording: Path) -> 
         ("print('[]', flush=True); sys.stdin.readline()", "broke the protocol"),
         ("print('{\"done\": {}}', flush=True); sys.stdin.readline()", "no usable report"),
         ("print('x' * 3_000_000, flush=True); sys.stdin.readline()", "broke the protocol"),
+        ("print('[' * 60_000, flush=True); sys.stdin.readline()", "broke the protocol"),
+        ('print(\'{"code": "not_media", "message": "\\\\ud800"}\', flush=True); sys.stdin.readline()', "protocol"),
+        ('print(\'{"done": {"tracks": Infinity}}\', flush=True); sys.stdin.readline()', "broke the protocol"),
+        ('print(\'{"done": {"tracks": 1, "format": 0}}\', flush=True); sys.stdin.readline()', "no usable report"),
     ],
 )
 def test_a_process_that_breaks(limits: LimitSettings, folder: Folder, recording: Path, code: str, cause: str) -> None:
@@ -309,12 +313,16 @@ def test_a_process_is_confined(decoder: Decoder, recording: Path) -> None:
     (pid,) = pids(decoder)
     limits = {line[:26].strip(): line[26:].split()[:2] for line in Path(f"/proc/{pid}/limits").read_text().splitlines()}
     assert limits["Max core file size"] == ["0", "0"]
-    assert int(limits["Max address space"][1]) <= 4 << 30
+    assert limits["Max address space"] == [str(1 << 30)] * 2
     assert int(limits["Max open files"][1]) <= 1024
+    assert limits["Max processes"] == ["0", "0"]
+    assert limits["Max file size"] == [str(7200 * 32_000 + (1 << 20))] * 2
+    assert int(limits["Max cpu time"][0]) <= 600 + 2
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
     assert os.getsid(pid) == pid  # a terminal's Ctrl-C does not reach it
     open_files = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
-    assert not any("socket" in target or "memory" in target for target in open_files)
+    assert len([target for target in open_files if "socket" in target]) == 1  # the one it gets its work from
+    assert not any("memory" in target for target in open_files)
 
 
 def test_a_process_dies_with_its_parent(tmp_path: Path, long_recording: Path) -> None:

@@ -87,6 +87,20 @@ def test_streams_that_begin_in_the_middle_of_a_frame(container: str, codec: str,
         assert sniff(io.BytesIO(data[start:])) == demuxer
 
 
+def test_a_file_of_nothing_but_tags_is_given_up_soon() -> None:
+    class Counting(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.reads += 1
+            return super().read(size)
+
+    file = Counting(b"ID3\x04\x00\x00\x00\x00\x00\x00" * 100_000 + MP3_FRAME)
+    with pytest.raises(NotMedia):
+        sniff(file)
+    assert file.reads < 100
+
+
 def test_a_tag_larger_than_the_window() -> None:
     size = WINDOW * 2
     tag = b"ID3\x04\x00\x00" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + bytes(size)

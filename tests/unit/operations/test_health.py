@@ -1,69 +1,58 @@
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-
 import pytest
 
-from consumer.errors import UsageError
-from consumer.operations import health as health_module
-from consumer.operations.health import Health, HealthServer
-from consumer.operations.metrics import Metrics
+from consumer.operations.health import Health
 
 
 @pytest.fixture
 def health() -> Health:
-    return Health()
+    """Of a process that does its job."""
+    health = Health()
+    health.started()
+    health.joined()
+    return health
 
 
-@pytest.fixture
-def server(health: Health) -> Iterator[HealthServer]:
-    server = HealthServer("127.0.0.1", 0, health, Metrics().registry)
-    yield server
-    server.close()
+def test_a_process_that_starts_is_live_and_becomes_ready_when_the_group_has_it() -> None:
+    health = Health()
+    assert (health.starting, health.live(), health.ready()) == (True, None, "starting: the models are being loaded")
+    health.started()
+    assert (health.starting, health.ready()) == (False, "joining the consumer group")
+    health.joined()
+    assert (health.live(), health.ready()) == (None, None)
 
 
-def get(server: HealthServer, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
+def test_a_group_out_of_reach_is_no_reason_to_restart(health: Health) -> None:
+    health.unreachable("no broker")
+    assert (health.live(), health.ready()) == (None, "no broker")
+    health.unreachable(None)
+    assert health.ready() == "joining the consumer group", "the group may have given its partitions away meanwhile"
+    health.joined()
+    assert health.ready() is None
 
 
-def test_ready_means_started_assigned_and_not_stopping(server: HealthServer, health: Health) -> None:
-    assert get(server, "/ready") == (503, "starting: the model is being loaded\n")
-    health.turned()
-    assert get(server, "/ready") == (503, "no partition assigned\n")
-    health.assigned(3)
-    assert get(server, "/ready") == (200, "ok\n")
-    health.assigned(0)
-    assert get(server, "/ready")[0] == 503
+def test_a_rebalance_does_not_cost_readiness(health: Health) -> None:
+    health.unreachable(None)
+    assert health.ready() is None
 
 
-def test_a_loop_that_stands_still_is_not_live(
-    server: HealthServer, health: Health, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health_module, "LOOP_DEADLINE_S", -1.0)
-    assert get(server, "/live") == (200, "ok\n"), "loading a model takes as long as it takes"
-    health.turned()
-    status, text = get(server, "/live")
-    assert status == 503
-    assert "has not turned" in text
+def test_a_stuck_thread_is_a_reason_to_restart_whatever_else_is_wrong(health: Health) -> None:
+    health.stopping()
+    health.unreachable("no broker")
+    health.stuck("thread engine")
+    assert (health.live(), health.ready()) == ("thread engine", "thread engine")
+    health.stuck(None)
+    assert health.live() is None
 
 
-def test_metrics_are_served(server: HealthServer) -> None:
-    status, text = get(server, "/metrics")
-    assert status == 200
-    assert "tingxie_build_info" in text
+def test_whoever_blocks_the_intake_says_why(health: Health) -> None:
+    health.blocked("too many dead letters")
+    assert (health.live(), health.ready()) == (None, "too many dead letters")
+    health.blocked(None)
+    assert health.ready() is None
 
 
-def test_other_paths_say_what_there_is(server: HealthServer) -> None:
-    assert get(server, "/") == (404, "/live /ready /metrics\n")
-
-
-def test_a_taken_port_is_a_usage_error(server: HealthServer, health: Health) -> None:
-    with pytest.raises(UsageError, match=r"telemetry\.port"):
-        HealthServer("127.0.0.1", server.port, health, Metrics().registry)
+def test_a_process_that_drains_gets_no_more_and_is_not_killed(health: Health) -> None:
+    health.stopping()
+    assert (health.live(), health.ready()) == (None, "stopping: what is in work is being finished")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Hashable
 from pathlib import Path
@@ -13,7 +14,7 @@ from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.work import Gates
-from consumer.stage import Outcome
+from consumer.stage import Doing, Outcome
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Track, Word
 
 MODEL = ModelInfo("demo", "1", "vad@1", "punc@1", "float32", "cpu")
@@ -53,6 +54,9 @@ class FakeStage:
 
     def close(self, timeout_s: float) -> None:
         self.closed = True
+
+    def doing(self) -> list[Doing]:
+        return []
 
     def finish(self, tag: Hashable, value: object, elapsed_ms: int = 10) -> None:
         self.jobs.pop(tag)
@@ -100,7 +104,7 @@ class Bench:
             decode=self.decode,
             engine=self.engine,
             spool=self.spool,
-            retry=RetryPolicy(attempts, 100, 1000),
+            retry=RetryPolicy(attempts, 100, 1000, random.Random(1)),
             gates=gates or Gates(bytes=10**9, audio_ms=10**9),
             wake=threading.Event(),
             observer=self.seen,

@@ -8,7 +8,7 @@ import pytest
 
 from consumer.errors import CredentialsRefused, ObjectMissing, StageDied
 from consumer.pipeline.threads import ThreadStage
-from consumer.stage import Outcome
+from consumer.stage import Deadline, Outcome
 
 
 @contextmanager
@@ -53,6 +53,31 @@ def test_there_is_room_for_as_many_jobs_as_workers() -> None:
         collect(stage, wake, 1)
         assert stage.submit("c", 3)
         collect(stage, wake, 1)
+
+
+def test_a_worker_tells_what_it_is_at() -> None:
+    begun, gate, wake = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def wait(job: int) -> int:
+        begun.release()
+        gate.wait(10)
+        return job
+
+    deadline = Deadline(60.0, "limits.fetch_seconds")
+    stage = ThreadStage("fetch", wait, workers=2, notify=wake.set, deadline=deadline)
+    stage.start()
+    assert stage.doing() == []
+    stage.submit("a", 1)
+    stage.submit("b", 2)
+    for _ in range(2):
+        assert begun.acquire(timeout=10)
+    both = stage.doing()
+    assert {each.tags for each in both} == {("a",), ("b",)}
+    assert {(each.thread, each.deadline) for each in both} == {("fetch-0", deadline), ("fetch-1", deadline)}
+    gate.set()
+    collect(stage, wake, 2)
+    assert stage.doing() == []
+    stage.close(10.0)
 
 
 def test_an_error_of_the_recording_is_an_outcome() -> None:

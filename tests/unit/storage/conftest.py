@@ -74,7 +74,9 @@ def make_fetcher(
     fetchers: list[ObjectFetcher] = []
     monkeypatch.setattr(boto3.session, "Session", lambda: session)
 
-    def make(url: str, *, object_bytes: int = 1 << 30, read_timeout_s: float = 20.0) -> ObjectFetcher:
+    def make(
+        url: str, *, object_bytes: int = 1 << 30, read_timeout_s: float = 20.0, fetch_seconds: float = 60.0
+    ) -> ObjectFetcher:
         storage = StorageSettings.model_validate(
             {
                 "endpoint_url": url,
@@ -85,7 +87,8 @@ def make_fetcher(
                 "connect_timeout_s": 5,
             }
         )
-        fetchers.append(ObjectFetcher(storage, LimitSettings(object_bytes=object_bytes), spool))
+        limits = LimitSettings(object_bytes=object_bytes, fetch_seconds=fetch_seconds)
+        fetchers.append(ObjectFetcher(storage, limits, spool))
         return fetchers[-1]
 
     yield make

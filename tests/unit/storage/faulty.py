@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -66,6 +67,17 @@ class FaultyStorage:
                 handler.wfile.write(before)
                 handler.wfile.flush()
             self.over.wait(30)
+
+        self.fault = fault
+
+    def trickle(self, announced: int, piece: bytes, pause_s: float) -> None:
+        """Send a body in pieces, with pauses, for as long as the client takes them."""
+
+        def fault(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {announced}\r\n\r\n".encode())
+            with contextlib.suppress(ConnectionError):
+                while not self.over.wait(pause_s):
+                    handler.wfile.write(piece)
 
         self.fault = fault
 

@@ -220,6 +220,12 @@ def test_a_storage_that_falls_silent(make_fetcher: MakeFetcher, faulty: FaultySt
         make_fetcher(faulty.url, read_timeout_s=0.3).fetch(Recording(bucket="calls", key="a.wav"))
 
 
+def test_a_download_that_takes_too_long(make_fetcher: MakeFetcher, faulty: FaultyStorage) -> None:
+    faulty.trickle(1000 * CHUNK, bytes(CHUNK), pause_s=0.02)
+    with pytest.raises(StorageTimeout, match=r"calls/a\.wav: only \d+ bytes came within limits\.fetch_seconds"):
+        make_fetcher(faulty.url, fetch_seconds=0.1).fetch(Recording(bucket="calls", key="a.wav"))
+
+
 def test_nobody_listens(make_fetcher: MakeFetcher) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
