@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         truth = _run(stage, OURS, None, plan, seed, options, columns)
         if options.plain:
             _run(stage, REFERENCE, truth, plan, seed, options, columns)
+        if columns[OURS].violations and options.logs and stage.cluster is not None:
+            stage.cluster.save(options.logs)
+            say(f"what the brokers hold and all logs are kept in {options.logs}")
     say(table(columns))
     for line in explanations(columns[OURS]):
         say(line)
@@ -90,7 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plain", action="store_true", help="then a plain loop under the same plan, beside ours")
     parser.add_argument("--cluster", metavar="HOST:PORT,…", help="your own cluster; its brokers are left alone")
     parser.add_argument("--properties", default="{}", metavar="JSON", help="of every client of that cluster")
-    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the consumers' logs here")
+    parser.add_argument(
+        "--logs",
+        type=Path,
+        metavar="DIR",
+        help="keep the consumers' logs here, and the brokers' data when a promise was broken",
+    )
     return parser
 
 

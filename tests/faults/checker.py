@@ -9,8 +9,9 @@ in a retry topic that is tried later.
 3. Only unfinished work is repeated: nobody begins work on a record that a commit covered already, unless it was
    stopped or cut off and could not know.
 4. A repeat is recognisable: it has the id of the first transcript of the same bytes.
-5. Order by object: of two uploads of one object in one partition, the first to end is the first uploaded. A copy in a
-   retry topic gives up its place.
+5. Order by object: of two uploads of one object in one partition, the first to end is the first uploaded. Between a
+   transcript and a dead letter, whose topics have no common order, the work on them is compared. A copy in a retry
+   topic gives up its place.
 6. Every end is right: the text is that of an undisturbed run on the same bytes, and what cannot be transcribed is a
    dead letter of the right class. A recording of speech may be given up only for trouble that is said to pass.
 7. A commit never goes back.
@@ -225,9 +226,16 @@ def _reordered(index: _Index) -> Iterator[Violation]:
         records.sort(key=lambda record: record.offset)
         kept = [each for each in records if index.ends[each.recording] and not index.copies[each.recording]]
         for earlier, later in pairwise(kept):
-            ahead_ms = index.ends[earlier.recording][0].at_ms - index.ends[later.recording][0].at_ms
+            ahead_ms = _ahead_ms(index.ends[earlier.recording], index.ends[later.recording])
             if ahead_ms > 0:
                 yield Violation(REORDERED, f"{_named(later)} ended {ahead_ms} ms before {_named(earlier)}")
+
+
+def _ahead_ms(earlier: Sequence[Ended], later: Sequence[Ended]) -> int:
+    """By how much the first end of the later of two uploads came before that of the earlier one."""
+    if earlier[0].is_dead_letter == later[0].is_dead_letter:
+        return earlier[0].at_ms - later[0].at_ms
+    return min(end.made_ms for end in earlier) - min(end.made_ms for end in later)
 
 
 def _wrong(index: _Index) -> Iterator[Violation]:

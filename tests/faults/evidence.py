@@ -47,7 +47,8 @@ class Ended:
         recording: whose.
         object_id: ``bucket/key``.
         at_ms: when it was appended.
-        begun_ms: when the work on it began, as far as it tells, else when it was made.
+        made_ms: when the work on it was over.
+        begun_ms: when the work on it began, as far as it tells, else when it was over.
         status: ``completed`` or ``no_speech`` of a transcript, or ``dead-letter``.
         member: who made it; None when it does not tell, as dead letters do not.
         etag: of the object as transcribed; "" of a dead letter.
@@ -60,6 +61,7 @@ class Ended:
     recording: str
     object_id: str
     at_ms: int
+    made_ms: int
     begun_ms: int
     status: str
     member: str | None = None

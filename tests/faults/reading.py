@@ -75,12 +75,14 @@ def transcripts_of(records: Iterable[Record]) -> Iterator[Ended]:
         value: dict[str, Any] = json.loads(record.value or b"{}")
         source = value["source"]
         timing = value["timing"]
-        made = datetime.fromisoformat((text(record.headers, "ce_time") or "").replace("Z", "+00:00"))
+        told = (text(record.headers, "ce_time") or "").replace("Z", "+00:00")
+        made_ms = round(datetime.fromisoformat(told).timestamp() * 1000)
         yield Ended(
             recording=value["metadata"].get(UPLOAD, source["key"]),
             object_id=f"{source['bucket']}/{source['key']}",
             at_ms=record.timestamp_ms,
-            begun_ms=round(made.timestamp() * 1000) - (timing["total_ms"] - timing["queued_ms"]),
+            made_ms=made_ms,
+            begun_ms=made_ms - (timing["total_ms"] - timing["queued_ms"]),
             status=value["status"],
             member=text(record.headers, "ce_source"),
             etag=source["etag"],
@@ -98,6 +100,7 @@ def dead_letters_of(records: Iterable[Record]) -> Iterator[Ended]:
             recording=recording,
             object_id=object_id,
             at_ms=record.timestamp_ms,
+            made_ms=letter.timestamp_ms or record.timestamp_ms,
             begun_ms=letter.timestamp_ms or record.timestamp_ms,
             status="dead-letter",
             error_class=letter.code or "",

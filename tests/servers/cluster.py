@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from confluent_kafka import KafkaException
@@ -161,6 +163,12 @@ class KafkaCluster:
         """
         leader = self.admin.list_topics(topic, timeout=REQUEST_S).topics[topic].partitions[partition].leader
         return next((node for node in self.nodes if node.number == leader), None)
+
+    def save(self, folder: Path) -> None:
+        """Kill all nodes and copy what they hold and logged, for whoever looks into it."""
+        for node in self.nodes:
+            node.kill()
+            shutil.copytree(node._folder, folder / f"node-{node.number}", dirs_exist_ok=True)
 
     def close(self) -> None:
         """Stop all nodes and remove their data."""

@@ -27,11 +27,14 @@ def upload(number: int, *, partition: int | None = None, object_id: str | None =
 def end_of(record: Incoming, *, late_ms: int = 500, member: str = "a.1", bad: bool = False) -> Ended:
     at_ms = record.at_ms + late_ms
     if bad:
-        return Ended(record.recording, record.object_id, at_ms, at_ms - 100, "dead-letter", error_class="not_media")
+        return Ended(
+            record.recording, record.object_id, at_ms, at_ms - 10, at_ms - 100, "dead-letter", error_class="not_media"
+        )
     return Ended(
         recording=record.recording,
         object_id=record.object_id,
         at_ms=at_ms,
+        made_ms=at_ms - 10,
         begun_ms=at_ms - 100,
         status="completed",
         member=member,
@@ -68,7 +71,7 @@ def with_commit(run: Evidence, commit: Commit) -> Evidence:
 
 
 def ended_at(end: Ended, at_ms: int) -> Ended:
-    return replace(end, at_ms=at_ms, begun_ms=at_ms - 5)
+    return replace(end, at_ms=at_ms, made_ms=at_ms - 1, begun_ms=at_ms - 5)
 
 
 def rules(evidence: Evidence, **options: int) -> set[str]:
@@ -243,6 +246,17 @@ def test_a_copy_in_a_retry_topic_gives_up_its_place() -> None:
     copy = Incoming(RETRY, 0, 0, record.at_ms + 300, record.recording, record.object_id, attempt=1)
     last = Commit(RETRY, 0, 10**9, 1)
     assert rules(replace(run, incoming=(*run.incoming, copy), commits=(*committed(run), last))) == set()
+
+
+def test_a_dead_letter_may_be_delivered_late_but_must_not_be_made_late() -> None:
+    run = run_of(10)
+    letter = replace(run.ended[5], recording="r4", object_id=run.incoming[4].object_id, made_ms=4_500, at_ms=9_000)
+    commits = tuple(replace(each, at_ms=each.at_ms + 10_000) for each in committed(run))
+    objects = {**run.objects, run.incoming[4].object_id: {"good": GOOD, "bad": BAD}}
+    late = replace(run, ended=(*run.ended[:4], letter, *run.ended[5:]), commits=commits, objects=objects)
+    assert rules(late) == set()
+    made_late = replace(letter, made_ms=run.ended[6].made_ms + 1)
+    assert rules(replace(late, ended=(*run.ended[:4], made_late, *run.ended[5:]))) == {checker.REORDERED}
 
 
 def test_clocks_may_differ_by_what_is_allowed() -> None:
