@@ -147,15 +147,16 @@ def dead_letters_away(scene: Scene) -> Iterator[str]:
     topic = scene.topics.dead_letters
     leader = scene.cluster.leader(topic, 0)
     node = scene.rng.choice([each for each in scene.cluster.nodes if each is not leader])
-    _set_in_sync(scene.cluster.admin, topic, 3)
+    set_in_sync(scene.cluster.admin, topic, 3)
     try:
         with _away(scene), _killed([node]):
             yield f"{topic} wants three replicas, SIGKILL of {node.name}"
     finally:
-        _set_in_sync(scene.cluster.admin, topic, 2)
+        set_in_sync(scene.cluster.admin, topic, 2)
 
 
-def _set_in_sync(admin: AdminClient, topic: str, least: int) -> None:
+def set_in_sync(admin: AdminClient, topic: str, least: int) -> None:
+    """Let a topic take records only while so many replicas are in sync."""
     entry = ConfigEntry("min.insync.replicas", str(least), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     for done in admin.incremental_alter_configs([resource], request_timeout=REQUEST_S).values():
