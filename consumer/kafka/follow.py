@@ -9,8 +9,9 @@ from typing import Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
+from consumer.kafka.access import check_access
 from consumer.kafka.admin import describe_cluster
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.records import Record
 from consumer.kafka.source import record_of
 from consumer.settings import KafkaSettings
@@ -37,11 +38,13 @@ class Follower:
         partitions = describe_cluster(settings).partitions
         missing = [topic for topic in topics if topic not in partitions]
         if missing:
+            check_access(settings, reads=missing, group=False)  # a topic that we may not see looks missing
             raise BrokerUnavailable(
                 f"no topic {', '.join(missing)} on {settings.bootstrap_servers}: check the topics settings, "
                 "or create what is missing with `tingxie check --create-topics`"
             )
-        self._consumer = Consumer(
+        self._consumer = open_client(
+            Consumer,
             {
                 "group.id": "tingxie-follow",  # the client insists on one; it is never joined
                 "auto.offset.reset": "earliest",  # for records that retention removed meanwhile
@@ -52,7 +55,6 @@ class Follower:
                 "enable.auto.offset.store": False,
                 "error_cb": self._on_error,
             },
-            logger=LOGGER,
         )
         try:
             self._consumer.assign(
@@ -71,7 +73,8 @@ class Follower:
         Raises:
             StopError: the client cannot go on.
         """
-        message = self._consumer.poll(timeout_s)
+        with fatal_errors(self._settings):
+            message = self._consumer.poll(timeout_s)
         if self._stop is not None:
             raise self._stop
         if message is None:
@@ -79,7 +82,7 @@ class Follower:
         error = message.error()
         if error is None:
             return record_of(message)
-        if (stop := stop_error(error, self._settings, message.topic())) is not None:
+        if (stop := self._meaning(error, message.topic())) is not None:
             raise stop
         return None
 
@@ -112,4 +115,10 @@ class Follower:
         return found
 
     def _on_error(self, error: KafkaError) -> None:
-        self._stop = self._stop or stop_error(error, self._settings)
+        self._stop = self._stop or self._meaning(error)
+
+    def _meaning(self, error: KafkaError, topic: str | None = None) -> StopError | None:
+        # The client asks who coordinates the group it was made to name, and reads all the same when it may not.
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return None
+        return stop_error(error, self._settings, topic)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -150,6 +150,10 @@ class KafkaServer(Server):
         """Ports of the broker and of the controller."""
         return free_ports(2)
 
+    def _format_options(self) -> Sequence[str]:
+        """What the storage is formatted with beside the properties."""
+        return ()
+
     def _configure(self, jars: Path) -> None:
         self._port, controller = self._choose_ports()
         (self._folder / "log4j2.properties").write_text(LOGGING)
@@ -163,6 +167,7 @@ class KafkaServer(Server):
             f"--cluster-id={self._cluster_id}",
             "-c",
             str(settings),
+            *self._format_options(),
         ]  # it may begin with a dash
         with self._log.open("ab") as sink:
             done = subprocess.run(format_log, stdout=sink, stderr=sink, timeout=START_S, check=False)
