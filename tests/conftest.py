@@ -19,7 +19,17 @@ import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
-from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway, compose, helm, prometheus, versitygw
+from tests.servers import (
+    FaultProxy,
+    KafkaServer,
+    ServerError,
+    VersityGateway,
+    compose,
+    helm,
+    prometheus,
+    toxiproxy,
+    versitygw,
+)
 from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
 
@@ -40,6 +50,7 @@ INSTALLERS = {
     "compose_loader": compose.install,
     "helm_program": helm.install,
     "promtool": prometheus.install,
+    "stage": toxiproxy.install,
 }
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 

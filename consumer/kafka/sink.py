@@ -87,9 +87,13 @@ class Sink:
                 # Topics measure batches: small records together must not be refused where each alone is taken.
                 "batch.size": min(limit, RECORD_BYTES),
                 **client_properties(settings),
-                # At least once stands on these two.
+                # At least once stands on these three.
                 "enable.idempotence": True,
                 "acks": "all",
+                # A broker takes a producer's first batch of a partition with any sequence number. When it refuses the
+                # first for now and takes the second, which is on its way already, it calls the first a duplicate when
+                # that comes again, and the client reports as delivered what is in no topic.
+                "max.in.flight.requests.per.connection": 1,
                 "error_cb": self._on_error,
             },
         )

@@ -36,6 +36,7 @@ class VersityGateway(Server):
         kafka: ``host:port`` of the broker its events go to; the topic must exist. None: it emits no events.
         topic: topic of the events.
         events: event filter, name to whether it is emitted; by default objects that were created.
+        objects: folder of the objects, when another gateway serves it, too; None: one of its own.
         users: secret keys by access key, of users who may do only what a bucket's policy says; ``access_key`` may all.
     """
 
@@ -48,12 +49,14 @@ class VersityGateway(Server):
         kafka: str | None = None,
         topic: str = "audio-uploaded",
         events: dict[str, bool] | None = None,
+        objects: Path | None = None,
         users: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(NAME, "tingxie-bucket-")
         self.topic = topic
         self._kafka = kafka
         self.events = {"s3:ObjectCreated:*": True} if events is None else events
+        self.objects = objects or self._folder / "objects"
         self._users = dict(users or {})
         self._port = 0
 
@@ -68,8 +71,7 @@ class VersityGateway(Server):
             ServerError: it did not come up; the message ends with its log.
         """
         program = install()
-        objects = self._folder / "objects"
-        objects.mkdir(exist_ok=True)
+        self.objects.mkdir(exist_ok=True)
         if self._port == 0:
             (self._port,) = free_ports(1)
         command = [str(program), "--port", f"127.0.0.1:{self._port}", "--health", HEALTH_PATH, "--region", self.region]
@@ -84,7 +86,7 @@ class VersityGateway(Server):
         first = not accounts.exists()
         accounts.mkdir(exist_ok=True)
         credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        self._process = ServerProcess(NAME, [*command, "posix", str(objects)], self._log, credentials)
+        self._process = ServerProcess(NAME, [*command, "posix", str(self.objects)], self._log, credentials)
         self._process.wait_until(self._healthy, START_S)
         for access_key, secret_key in self._users.items() if first else ():
             self._create_user(program, access_key, secret_key)
