@@ -6,8 +6,11 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Extra arguments of pytest: make unit ARGS="-k offsets"
 ARGS ?=
+# Of the fault suite, in seconds; and the number its plan is drawn from: a random one, which it prints.
+DURATION ?=
+SEED ?=
 
-.PHONY: help demo test lint types unit fuzz integration schemas docs lock servers format clean environment
+.PHONY: help demo test lint types unit fuzz integration faults soak chart schemas docs lock servers format clean environment
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,11 +40,22 @@ fuzz: environment ## damaged recordings and events; TINGXIE_FUZZ_SEED, TINGXIE_F
 integration: servers ## tests on a real Kafka and a real bucket
 	@$(BIN)/pytest -m integration $(ARGS)
 
+chart: servers ## the Helm chart: lint, rendered objects against Kubernetes' schemas, refused values, alerts, dashboard
+	@$(BIN)/pytest tests/chart $(ARGS)
+
+faults: servers ## break everything for DURATION seconds, plan from SEED, and check what became of each record
+	@$(BIN)/python -m tests.faults --plain --duration $(or $(DURATION),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak: servers ## the same for hours, without the plain loop beside it
+	@$(BIN)/python -m tests.faults --duration $(or $(DURATION),14400) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 schemas: environment ## write schemas/ anew from the models in the code
 	@$(BIN)/python -m consumer.events.schemas
 
-docs: environment ## write docs/settings.md anew from the settings in the code
+docs: environment ## write the generated pages anew: settings, metrics, the chart's values
 	@$(BIN)/python scripts/settings_reference.py
+	@$(BIN)/python scripts/metrics_reference.py
+	@$(BIN)/python scripts/chart_reference.py
 
 format: environment ## lay out the code as `make lint` wants it
 	$(BIN)/ruff check --fix .
@@ -50,7 +64,7 @@ format: environment ## lay out the code as `make lint` wants it
 lock: ## resolve the lock files; ARGS=--upgrade takes the newest versions
 	@scripts/setup.sh lock $(ARGS)
 
-servers: environment ## install Kafka and versitygw for the integration tests
+servers: environment ## install Kafka, versitygw, toxiproxy, helm and promtool for the integration tests
 	@scripts/setup.sh servers
 
 clean: ## remove the environment and all caches of this checkout

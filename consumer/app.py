@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from consumer.audio.decoder import STARTUP_SECONDS, Decoder
+from consumer.engine.api import EngineObserver
 from consumer.engine.engine import Engine
 from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
@@ -24,7 +25,7 @@ from consumer.pipeline.outgoing import Outgoing
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
-from consumer.pipeline.telemetry import HealthObserver, InWork, LogObserver, MetricsObserver
+from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
 from consumer.pipeline.work import Gates
 from consumer.settings import Settings
@@ -43,7 +44,12 @@ STORE_WORKERS = 2
 
 @contextmanager
 def open_flow(
-    settings: Settings, *, observer: Observer, local_files: bool, record_bytes: int | None = None
+    settings: Settings,
+    *,
+    observer: Observer,
+    local_files: bool,
+    record_bytes: int | None = None,
+    engine_observer: EngineObserver | None = None,
 ) -> Iterator[Flow]:
     """A flow that is not started yet; closed on exit, with its spool and its decoder processes.
 
@@ -52,6 +58,7 @@ def open_flow(
         observer: told what happens to recordings.
         local_files: recordings with an empty bucket name files of this machine. Never for events of others.
         record_bytes: transcripts whose record is larger are stored, if there is a bucket for them; None stores none.
+        engine_observer: told what the engine does.
 
     Raises:
         UsageError: the spool folder cannot be used, or storage settings are wrong.
@@ -77,7 +84,7 @@ def open_flow(
             decode=ThreadStage(
                 "decode", decoder.decode, workers=limits.decode_workers, notify=wake.set, deadline=_decoding(settings)
             ),
-            engine=Engine(settings.engine, notify=wake.set),
+            engine=Engine(settings.engine, notify=wake.set, observer=engine_observer),
             spool=spool,
             retry=RetryPolicy(settings.retry.attempts, settings.retry.backoff_ms, settings.retry.backoff_max_ms),
             gates=Gates(bytes=limits.in_flight_bytes, audio_ms=limits.in_flight_audio_seconds * 1000),
@@ -142,7 +149,15 @@ def open_service(
             watchdog.start()
             stack.callback(watchdog.close)
         limit = record_limit(settings.kafka, limits.transcript_bytes)
-        flow = stack.enter_context(open_flow(settings, observer=everyone, local_files=False, record_bytes=limit))
+        flow = stack.enter_context(
+            open_flow(
+                settings,
+                observer=everyone,
+                local_files=False,
+                record_bytes=limit,
+                engine_observer=EngineMetrics(metrics),
+            )
+        )
         watchdog.watch(loop.doing)
         watchdog.watch(flow.doing)
         sink = stack.enter_context(closing(Sink(settings.kafka, limit)))

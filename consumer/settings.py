@@ -11,7 +11,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,6 +31,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from consumer.errors import UsageError
+from consumer.redaction import MASK
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
@@ -59,10 +69,34 @@ def _rising(delays: tuple[str, ...]) -> tuple[str, ...]:
     return delays
 
 
+def _without_user(url: str | None) -> str | None:
+    """The URL itself; one that carries a password would show it in every message that names the storage."""
+    if url is not None and "@" in url.partition("//")[2].partition("/")[0]:
+        raise ValueError("the URL holds a user or password; give storage.access_key_id and storage.secret_access_key")
+    return url
+
+
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typo is not silently the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SECRET = re.compile(r"password|secret|\.pem$|private\.key|oauthbearer\.config|jaas|token")
+"""Names of librdkafka properties whose values must not be shown."""
+
+Property = str | int | float | bool
+
+
+class Properties(dict[str, Property]):
+    """librdkafka properties; what is secret among them is masked wherever they are shown as a whole."""
+
+    def shown(self) -> dict[str, Property]:
+        """The properties with masks in place of secrets."""
+        return {name: MASK if SECRET.search(name) else value for name, value in self.items()}
+
+    def __repr__(self) -> str:
+        return repr(self.shown())
 
 
 class KafkaSettings(Section):
@@ -81,10 +115,12 @@ class KafkaSettings(Section):
     ordering: Literal["object", "none"] = Field(
         default="object", description="object: two events of one object are worked on one after the other"
     )
-    properties: dict[str, str | int | float | bool] = Field(
-        default_factory=dict,
-        repr=False,  # passwords live here
-        description="any librdkafka property, as JSON; wins over what this program sets",
+    properties: Annotated[
+        dict[str, Property],
+        AfterValidator(Properties),
+        PlainSerializer(Properties.shown),
+    ] = Field(
+        default_factory=Properties, description="any librdkafka property, as JSON; wins over what this program sets"
     )
     commit_interval_ms: int = Field(default=1000, ge=10, description="how often completed offsets are committed")
     startup_timeout_s: float = Field(default=30.0, gt=0, description="how long to wait for a broker at the start")
@@ -93,7 +129,9 @@ class KafkaSettings(Section):
 class StorageSettings(Section):
     """The object storage recordings are fetched from, and large transcripts are written to."""
 
-    endpoint_url: str | None = Field(default=None, description="URL of an S3-compatible storage; AWS when unset")
+    endpoint_url: Annotated[str | None, AfterValidator(_without_user)] = Field(
+        default=None, description="URL of an S3-compatible storage; AWS when unset"
+    )
     region: str = Field(default="us-east-1", description="region requests are signed for")
     path_style: bool = Field(default=False, description="address objects as URL/bucket/key, as most own storages need")
     access_key_id: str | None = Field(default=None, description="unset: the usual AWS credential chain")

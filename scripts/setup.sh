@@ -2,7 +2,7 @@
 # Set up what the Makefile needs; quick when nothing is to do.
 #
 #   setup.sh environment   .venv with the locked packages and this checkout (installs uv when it is missing)
-#   setup.sh servers       Java, Maven and Go, then the servers of the integration tests
+#   setup.sh servers       Java, Maven and Go, then the servers and tools of the integration tests
 #   setup.sh lock          write requirements.lock and requirements-dev.lock; with --upgrade to the newest versions
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -19,7 +19,17 @@ import pytest
 from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
-from tests.servers import FaultProxy, KafkaServer, ServerError, VersityGateway, compose, versitygw
+from tests.servers import (
+    FaultProxy,
+    KafkaServer,
+    ServerError,
+    VersityGateway,
+    compose,
+    helm,
+    prometheus,
+    toxiproxy,
+    versitygw,
+)
 from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
 
@@ -34,7 +44,14 @@ settings.register_profile("ci", parent=settings.get_profile("local"), print_blob
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 # Fixture to what installs its program.
-INSTALLERS = {"kafka": kafka_server.install, "bucket_server": versitygw.install, "compose_loader": compose.install}
+INSTALLERS = {
+    "kafka": kafka_server.install,
+    "bucket_server": versitygw.install,
+    "compose_loader": compose.install,
+    "helm_program": helm.install,
+    "promtool": prometheus.install,
+    "stage": toxiproxy.install,
+}
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
 
@@ -174,6 +191,20 @@ def compose_loader(pytestconfig: pytest.Config) -> Path:
     """The program that reads compose files as ``docker compose`` does, which needs no container engine."""
     _require("compose_loader", pytestconfig)
     return compose.install()
+
+
+@pytest.fixture(scope="session")
+def helm_program(pytestconfig: pytest.Config) -> Path:
+    """The program that renders charts; it needs no cluster."""
+    _require("helm_program", pytestconfig)
+    return helm.install()
+
+
+@pytest.fixture(scope="session")
+def promtool(pytestconfig: pytest.Config) -> Path:
+    """The program that checks and tests Prometheus' rules."""
+    _require("promtool", pytestconfig)
+    return prometheus.install()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +22,6 @@ from consumer.settings import Settings
 
 Mark = Literal["ok", "FAIL", "skip"]
 STYLES: dict[Mark, str] = {"ok": "green", "FAIL": "bold red", "skip": "yellow"}
-
-BROKER_TIMEOUT_S = 10.0
-"""The service waits longer, since a broker may start beside it; a person at a terminal wants to know."""
 
 
 class Report:
@@ -100,34 +98,17 @@ def _sources(config: Path | None) -> str:
 
 
 def _check_kafka(settings: Settings, report: Report, *, create_topics: bool, partitions: int) -> None:
-    from consumer.kafka.admin import create_topics as create  # noqa: PLC0415 - the client library is slow to import
-    from consumer.kafka.admin import describe_cluster  # noqa: PLC0415 - likewise
-    from consumer.kafka.retries import all_topics  # noqa: PLC0415 - beside its fellows
+    from consumer.commands.check_kafka import KafkaCheck  # noqa: PLC0415 - the client library is slow to import
 
-    kafka = settings.kafka.model_copy(
-        update={"startup_timeout_s": min(BROKER_TIMEOUT_S, settings.kafka.startup_timeout_s)}
-    )
-    existing: dict[str, int] = {}
-
-    def broker() -> str:
-        cluster = describe_cluster(kafka)
-        existing.update(cluster.partitions)
-        return f"{kafka.bootstrap_servers} answers; brokers: {cluster.brokers}"
-
-    def topic(name: str) -> str:
-        if name in existing:
-            return f"{name} exists; partitions: {existing[name]}"
-        if not create_topics:
-            raise TingxieError(f"{name} does not exist; create it: tingxie check --create-topics --partitions N")
-        create(kafka, [name], partitions=partitions)
-        return f"{name} created; partitions: {partitions}"
-
-    reachable = report.finding("broker", broker)
-    for name in dict.fromkeys(all_topics(settings)):
+    kafka = KafkaCheck(settings)
+    reachable = report.finding("broker", kafka.broker)
+    for name in kafka.topics:
         if reachable:
-            report.finding("topic", lambda name=name: topic(name))  # type: ignore[misc]
+            report.finding("topic", partial(kafka.topic, name, partitions if create_topics else None))
         else:
             report.line("skip", "topic", f"{name}: no broker to ask")
+    if reachable:
+        report.finding("group", kafka.group)
 
 
 def _check_storage(settings: Settings, report: Report) -> None:

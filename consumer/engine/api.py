@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consumer.transcript.types import Track
@@ -20,3 +21,16 @@ class EngineJob:
     tracks: tuple[Track, ...]
     language: str = "zh"
     hotwords: tuple[str, ...] = ()
+
+
+class EngineObserver:
+    """Does nothing; subclasses override what they care for. Called on the engine's thread; must not block or raise."""
+
+    def busy(self, busy: bool) -> None:
+        """A round of work begins; or there is nothing to do until told otherwise."""
+
+    def batch(self, lengths_ms: Sequence[int]) -> None:
+        """The recogniser gets a batch of segments, each so long; all of them are padded to the longest."""
+
+    def memory(self, usage: Mapping[str, int]) -> None:
+        """Memory of the GPU in bytes, as `consumer.engine.device.memory` gives it; never told without one."""

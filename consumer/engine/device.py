@@ -27,6 +27,12 @@ def no_memory(purpose: str, reason: str) -> DeviceMemoryExhausted:
     )
 
 
+def memory(device: torch.device) -> dict[str, int]:
+    """Memory of a GPU in bytes: ``reserved`` by this process for tensors, ``used`` by all processes, ``total``."""
+    free, total = torch.cuda.mem_get_info(device)
+    return {"reserved": torch.cuda.memory_reserved(device), "used": total - free, "total": total}
+
+
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """A tensor of the host on the device; a GPU copies it while the host goes on."""
     if device.type != "cuda":

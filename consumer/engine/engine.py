@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from consumer.engine.api import EngineJob
+from consumer.engine.api import EngineJob, EngineObserver
 from consumer.engine.quiet import quiet_libraries
 from consumer.errors import ModelUnavailable, StageDied
 from consumer.settings import EngineSettings
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CAPACITY = 1024
 """Recordings that may be in the engine at once; each costs a file mapping and little else."""
 
+MEMORY_S = 5.0
+"""How often the GPU is asked for its memory, while there is work."""
+
 
 class Engine:
     """Speech to words for many recordings at once; implements `Stage[EngineJob, Recognition]`.
@@ -33,15 +36,23 @@ class Engine:
     Args:
         settings: models, device, and how large a batch may get.
         notify: called from the engine's thread when there is something to collect; must not block.
+        observer: told what the engine does.
     """
 
     name = "engine"
     model: ModelInfo
     """Which models speak; known once `start` has returned."""
 
-    def __init__(self, settings: EngineSettings, notify: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        notify: Callable[[], None] | None = None,
+        observer: EngineObserver | None = None,
+    ) -> None:
         self._settings = settings
         self._notify = notify or _nobody
+        self._observer = observer or EngineObserver()
+        self._memory_told_s = -math.inf
         self._changed = threading.Condition()  # guards all below
         self._inbox: dict[Hashable, EngineJob] = {}
         self._cancelled: set[Hashable] = set()
@@ -142,7 +153,9 @@ class Engine:
                 settings.batch_seconds,
                 settings.batch_wait_ms / 1000,
                 overlap=models.info.device != "cpu",
+                observer=self._observer,
             )
+            self._tell_memory(models.info.device)
             self._batch_tags = lambda: work.batch_tags
             self._doing = None
             with self._changed:
@@ -154,6 +167,7 @@ class Engine:
         try:
             while self._take_up(work):
                 self._hand_over(work.round())
+                self._tell_memory(models.info.device)
         except BaseException as cause:  # noqa: BLE001 - collect() raises it
             self._die(cause, work.batch_tags)
 
@@ -161,6 +175,8 @@ class Engine:
         """Wait for something to do and take up what is new; false when the engine is closing."""
         idle_s = work.idle_s()
         self._doing = None
+        if idle_s > 0:
+            self._observer.busy(False)
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closing or self._inbox or self._cancelled, None if math.isinf(idle_s) else idle_s
@@ -169,6 +185,7 @@ class Engine:
                 return False
             new, self._inbox = self._inbox, {}
             cancelled, self._cancelled = self._cancelled, set()
+        self._observer.busy(True)
         self._begin("in one round of work", Deadline(self._settings.stall_seconds, "engine.stall_seconds"))
         for tag in cancelled:
             if work.drop(tag):
@@ -180,6 +197,16 @@ class Engine:
 
     def _begin(self, what: str, deadline: Deadline) -> None:
         self._doing = Doing("engine", what, time.monotonic(), deadline)
+
+    def _tell_memory(self, device: str) -> None:
+        now = time.monotonic()
+        if device != "cpu" and now >= self._memory_told_s + MEMORY_S:
+            import torch  # noqa: PLC0415 - slow
+
+            from consumer.engine.device import memory  # noqa: PLC0415 - likewise
+
+            self._memory_told_s = now
+            self._observer.memory(memory(torch.device(device)))
 
     def _hand_over(self, outcomes: list[Outcome[Recognition]]) -> None:
         if outcomes:

@@ -6,7 +6,9 @@ it when it starts, nothing else does.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -157,7 +159,16 @@ def _build_quietly(folder: ModelFolder, classes: tuple[str, ...]) -> _Built:
 
 def _load_weights(folder: ModelFolder, model: torch.nn.Module) -> None:
     """Load ``model.pt`` as plain tensors (no code in it is run), and insist on all that is used being there."""
-    state = torch.load(folder.path / "model.pt", map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(folder.path / "model.pt", map_location="cpu", weights_only=True)
+    except UnpicklingError as cause:
+        # Its own message advises to load the file with the code in it.
+        asked = re.search(r"GLOBAL (\S+)", str(cause))
+        reason = f"asks for {asked[1]}, which may run any code" if asked else "is no checkpoint that PyTorch reads"
+        raise ModelUnavailable(
+            f"{folder.setting}: the model in {folder.path} does not load: model.pt {reason}. Only tensors are taken: "
+            "fetch the original again, or save its state_dict alone."
+        ) from cause
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(state.get(wrapper), dict):
             state = state[wrapper]

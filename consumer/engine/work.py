@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable
 
 import torch
 
-from consumer.engine.api import EngineJob
+from consumer.engine.api import EngineJob, EngineObserver
 from consumer.engine.batcher import Batcher, Segment
 from consumer.engine.device import no_memory, reason_of
 from consumer.engine.in_work import RecordingInWork, TrackInWork
@@ -60,6 +60,7 @@ class Work:
         patience_s: how long speech may wait for more to fill its batch.
         overlap: begin the next batch before the words of this one are fetched.
         clock: seconds, monotonic.
+        observer: told of every batch.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Work:
         *,
         overlap: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        observer: EngineObserver | None = None,
     ) -> None:
         self._models = models
+        self._observer = observer or EngineObserver()
         self._overlap = overlap
         self._clock = clock
         self._batcher = Batcher(int(batch_seconds * 1000), patience_s)
@@ -194,6 +197,7 @@ class Work:
             track = self._recordings[segment.recording].tracks[segment.track]
             batch.append(Waiting(segment, track.mels[segment.index], track.found[segment.index][0]))
         self.batch_tags = tuple(dict.fromkeys(waiting.segment.recording for waiting in batch))
+        self._observer.batch([waiting.segment.length_ms for waiting in batch])
         self._line.begin(batch)
 
     def _fetch_words(self) -> None:

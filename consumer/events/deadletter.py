@@ -16,6 +16,7 @@ from pydantic.json_schema import SkipJsonSchema
 from consumer.errors import RecordingError
 from consumer.events import foreign
 from consumer.events.headers import HISTORY, RECORDING, Headers, number, text
+from consumer.redaction import redacted
 
 MAX_MESSAGE_BYTES = 2048
 """An error's message is cut to this; the rest is in the log."""
@@ -110,7 +111,7 @@ def dead_letter_headers(
         offset=str(offset),
         group=group,
         delivery_count=str(delivery_count),
-        message=bounded(str(error)),
+        message=bounded(redacted(str(error))),
         code=error.code,
         stage=error.stage,
         retryable="true" if error.retryable else "false",

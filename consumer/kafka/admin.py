@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from consumer.errors import BrokerUnavailable, StopError
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, open_client, stop_error
 from consumer.settings import KafkaSettings
+
+FIRST_ANSWER_S = 0.5
+"""How long the first request for metadata waits, each further one twice as long: between them errors are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +31,46 @@ class Cluster:
     partitions: dict[str, int]
 
 
+class _Trouble:
+    """What an admin client was told while it tried to connect."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self.refusal: StopError | None = None
+        self.last = ""
+
+    def note(self, error: KafkaError) -> None:
+        """The client's ``error_cb``."""
+        self.refusal = self.refusal or stop_error(error, self._settings)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - it only counts what others explain
+            self.last = error.str()
+
+
 def describe_cluster(settings: KafkaSettings) -> Cluster:
     """Ask the broker for its topics.
 
     Raises:
         BrokerUnavailable: none answered within ``kafka.startup_timeout_s``.
-        CredentialsRefused: one did, and refused us.
+        CredentialsRefused: one did, and refused us; raised as soon as it does.
+        UsageError: ``kafka.properties`` are wrong.
     """
-    seen: list[StopError] = []
-
-    def remember(error: KafkaError) -> None:
-        if (stop := stop_error(error, settings)) is not None:
-            seen.append(stop)
-
-    properties = client_properties(settings) | {"error_cb": remember}
-    client = AdminClient(properties, logger=LOGGER)
-    try:
-        metadata = client.list_topics(timeout=settings.startup_timeout_s)
-    except KafkaException as exception:
-        error = exception.args[0]
-        client.poll(0)
-        raise (
-            next(iter(seen), None)
-            or stop_error(error, settings)
-            or BrokerUnavailable(
-                f"no broker answered at {settings.bootstrap_servers} within {settings.startup_timeout_s:g} s "
-                f"({error.str()}); check kafka.bootstrap_servers, and that the broker advertises an address "
-                "this machine can reach"
-            )
-        ) from exception
+    trouble = _Trouble(settings)
+    client = open_client(AdminClient, client_properties(settings) | {"error_cb": trouble.note})
+    deadline, wait_s = time.monotonic() + settings.startup_timeout_s, FIRST_ANSWER_S
+    while True:
+        left_s = max(0.0, deadline - time.monotonic())
+        last = left_s < 2 * wait_s  # what is left after it would be too short for an answer
+        try:
+            metadata = client.list_topics(timeout=left_s if last else wait_s)
+            break
+        except KafkaException as exception:
+            error = exception.args[0]
+            client.poll(0)
+            if (refusal := trouble.refusal or stop_error(error, settings)) is not None:
+                raise refusal from None
+            if last:
+                raise _unavailable(settings, trouble.last or error.str()) from None
+        wait_s *= 2
     return Cluster(
         brokers=len(metadata.brokers),
         partitions={name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None},
@@ -88,7 +103,7 @@ def create_topics(
     Raises:
         StopError: the broker refused.
     """
-    client = AdminClient(client_properties(settings), logger=LOGGER)
+    client = open_client(AdminClient, client_properties(settings))
     requests = [
         NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(config or {}))
         for name in names
@@ -102,3 +117,12 @@ def create_topics(
                 raise stop_error(error, settings, name) or BrokerUnavailable(
                     f"topic {name} could not be created: {error.str()}"
                 ) from exception
+
+
+def _unavailable(settings: KafkaSettings, last: str) -> BrokerUnavailable:
+    protocol = settings.properties.get("security.protocol", "plaintext")
+    return BrokerUnavailable(
+        f"no broker answered at {settings.bootstrap_servers} within {settings.startup_timeout_s:g} s ({last}); check "
+        f"kafka.bootstrap_servers, that the listener there speaks {protocol!r} (security.protocol of "
+        "kafka.properties), and that the broker advertises an address this machine can reach"
+    )

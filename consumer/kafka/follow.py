@@ -9,8 +9,9 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
+from consumer.kafka.access import check_access
 from consumer.kafka.admin import describe_cluster
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.records import Record
 from consumer.kafka.source import record_of
 from consumer.settings import KafkaSettings
@@ -32,6 +33,14 @@ def groupless_properties(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
+def groupless_error(error: KafkaError, settings: KafkaSettings, topic: str | None = None) -> StopError | None:
+    """Like `stop_error`, for a client with `groupless_properties`."""
+    # The client asks who coordinates the group it was made to name, and reads all the same when it may not.
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return None
+    return stop_error(error, settings, topic)
+
+
 class Follower:
     """Reads all partitions of some topics by assigning them to itself, so that no group is joined or changed.
 
@@ -50,14 +59,12 @@ class Follower:
         partitions = describe_cluster(settings).partitions
         missing = [topic for topic in topics if topic not in partitions]
         if missing:
+            check_access(settings, reads=missing, group=False)  # a topic that we may not see looks missing
             raise BrokerUnavailable(
                 f"no topic {', '.join(missing)} on {settings.bootstrap_servers}: check the topics settings, "
                 "or create what is missing with `tingxie check --create-topics`"
             )
-        self._consumer = Consumer(
-            groupless_properties(settings) | {"error_cb": self._on_error},
-            logger=LOGGER,
-        )
+        self._consumer = open_client(Consumer, groupless_properties(settings) | {"error_cb": self._on_error})
         try:
             self._consumer.assign(
                 self._positions([TopicPartition(topic, n) for topic in topics for n in range(partitions[topic])], start)
@@ -75,7 +82,8 @@ class Follower:
         Raises:
             StopError: the client cannot go on.
         """
-        message = self._consumer.poll(timeout_s)
+        with fatal_errors(self._settings):
+            message = self._consumer.poll(timeout_s)
         if self._stop is not None:
             raise self._stop
         if message is None:
@@ -83,7 +91,7 @@ class Follower:
         error = message.error()
         if error is None:
             return record_of(message)
-        if (stop := stop_error(error, self._settings, message.topic())) is not None:
+        if (stop := groupless_error(error, self._settings, message.topic())) is not None:
             raise stop
         return None
 
@@ -116,4 +124,4 @@ class Follower:
         return found
 
     def _on_error(self, error: KafkaError) -> None:
-        self._stop = self._stop or stop_error(error, self._settings)
+        self._stop = self._stop or groupless_error(error, self._settings)

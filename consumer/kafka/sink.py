@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge, UsageError
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.settings import KafkaSettings
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -77,7 +78,8 @@ class Sink:
         self._settings = settings
         self._stop: StopError | None = None
         self._deliveries: list[Delivery] = []
-        self._producer = Producer(
+        self._producer = open_client(
+            Producer,
             {
                 "linger.ms": 5,
                 "compression.type": "lz4",
@@ -85,12 +87,15 @@ class Sink:
                 # Topics measure batches: small records together must not be refused where each alone is taken.
                 "batch.size": min(limit, RECORD_BYTES),
                 **client_properties(settings),
-                # At least once stands on these two.
+                # At least once stands on these three.
                 "enable.idempotence": True,
                 "acks": "all",
+                # A broker takes a producer's first batch of a partition with any sequence number. When it refuses the
+                # first for now and takes the second, which is on its way already, it calls the first a duplicate when
+                # that comes again, and the client reports as delivered what is in no topic.
+                "max.in.flight.requests.per.connection": 1,
                 "error_cb": self._on_error,
             },
-            logger=LOGGER,
         )
 
     def produce(self, tag: Hashable, record: OutgoingRecord) -> bool:
@@ -115,20 +120,27 @@ class Sink:
         Raises:
             StopError: the client cannot go on.
         """
-        self._producer.poll(0)
+        with fatal_errors(self._settings):
+            self._producer.poll(0)
         if self._stop is not None:
             raise self._stop
         deliveries, self._deliveries = self._deliveries, []
         return deliveries
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until everything is delivered, at most so long; returns how many records still are not."""
-        return int(self._producer.flush(timeout_s))
+        """Wait until everything is delivered, at most so long; returns how many records still are not.
+
+        Raises:
+            StopError: the client cannot go on.
+        """
+        with fatal_errors(self._settings):
+            return int(self._producer.flush(timeout_s))
 
     def close(self) -> None:
         """Forget what is still queued: it belongs to records that are not committed."""
         self._producer.purge(in_flight=False)
-        self._producer.flush(1.0)
+        with suppress(KafkaException):  # whoever closes after a fatal error knows of it
+            self._producer.flush(1.0)
 
     def _on_delivery(self, tag: Hashable, record: OutgoingRecord, error: KafkaError | None, _: Message) -> None:
         self._deliveries.append(Delivery(tag, None if error is None else self._meaning(error, record)))

@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.errors import StopError
-from consumer.kafka.clients import LOGGER, client_properties, stop_error
+from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.membership import Membership, membership_of
 from consumer.kafka.metadata import Progress, decode
 from consumer.kafka.offsets import Commit
@@ -69,7 +69,8 @@ class Source:
         self._reassigned = False
         self._leaving = False
         self._confirmed: dict[Partition, Commit] = {}
-        self._consumer = Consumer(
+        self._consumer = open_client(
+            Consumer,
             {
                 "group.id": settings.group_id,
                 # A service that is deployed after the first upload must still transcribe it.
@@ -87,7 +88,6 @@ class Source:
                 "error_cb": self._on_error,
                 "on_commit": self._on_commit,
             },
-            logger=LOGGER,
         )
 
     def subscribe(self) -> None:
@@ -102,7 +102,8 @@ class Source:
         Raises:
             StopError: the client cannot go on.
         """
-        message = self._consumer.poll(timeout_s)
+        with fatal_errors(self._settings, ", ".join(self._topics)):
+            message = self._consumer.poll(timeout_s)
         if self._stop is not None:
             raise self._stop
         if self._reassigned:

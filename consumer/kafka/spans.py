@@ -10,9 +10,10 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
+from consumer.kafka.access import check_access
 from consumer.kafka.admin import describe_cluster
-from consumer.kafka.clients import LOGGER, stop_error
-from consumer.kafka.follow import groupless_properties
+from consumer.kafka.clients import fatal_errors, open_client
+from consumer.kafka.follow import groupless_error, groupless_properties
 from consumer.kafka.records import Partition, Record
 from consumer.kafka.source import record_of
 from consumer.settings import KafkaSettings
@@ -53,9 +54,8 @@ class SpanReader:
         self._settings = settings
         self._stop: StopError | None = None
         self.partitions = describe_cluster(settings).partitions
-        self._consumer = Consumer(
-            groupless_properties(settings) | {"enable.partition.eof": True, "error_cb": self._on_error},
-            logger=LOGGER,
+        self._consumer = open_client(
+            Consumer, groupless_properties(settings) | {"enable.partition.eof": True, "error_cb": self._on_error}
         )
 
     def whole(self, topic: str) -> dict[Partition, Span]:
@@ -65,6 +65,7 @@ class SpanReader:
             BrokerUnavailable: it does not exist, or no broker answers.
         """
         if topic not in self.partitions:
+            check_access(self._settings, reads=[topic], group=False)  # a topic that we may not see looks missing
             raise BrokerUnavailable(
                 f"no topic {topic} on {self._settings.bootstrap_servers}: check the topics settings, "
                 "or create what is missing with `tingxie check --create-topics`"
@@ -97,7 +98,8 @@ class SpanReader:
         self._consumer.resume(wanted)  # a pause outlives the assignment it was made in
         heard = time.monotonic()
         while left:
-            message = self._consumer.poll(POLL_S)
+            with fatal_errors(self._settings):
+                message = self._consumer.poll(POLL_S)
             if self._stop is not None:
                 raise self._stop
             if message is None:
@@ -105,7 +107,7 @@ class SpanReader:
                 continue
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - public, underscore and all
-                if (stop := stop_error(error, self._settings, message.topic())) is not None:
+                if (stop := groupless_error(error, self._settings, message.topic())) is not None:
                     raise stop
                 continue
             place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
@@ -136,9 +138,9 @@ class SpanReader:
             return question(about, timeout=self._settings.startup_timeout_s)
         except KafkaException as exception:
             error = exception.args[0]
-            raise stop_error(error, self._settings) or BrokerUnavailable(
+            raise groupless_error(error, self._settings) or BrokerUnavailable(
                 f"broker {self._settings.bootstrap_servers}: {error.str()}"
             ) from exception
 
     def _on_error(self, error: KafkaError) -> None:
-        self._stop = self._stop or stop_error(error, self._settings)
+        self._stop = self._stop or groupless_error(error, self._settings)

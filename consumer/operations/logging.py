@@ -9,6 +9,8 @@ from typing import Any, Literal
 import orjson
 import structlog
 
+from consumer.redaction import redacted
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -40,7 +42,8 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     render: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        # The default shows the local variables of every frame, passwords and recordings' names among them.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_dumps)]
     )
@@ -48,7 +51,7 @@ def configure_logging(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, _redacted],
         )
     )
     root = logging.getLogger()
@@ -56,6 +59,10 @@ def configure_logging(
     root.setLevel(_LEVELS[level])
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer", "modelscope", "funasr", "jieba", "numba"):
         logging.getLogger(noisy).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def _redacted(_logger: Any, _method: str, line: Any) -> str:
+    return redacted(line)
 
 
 def _dumps(value: Any, **_: Any) -> str:

@@ -92,6 +92,9 @@ class Observer:
     def membership(self, membership: Membership) -> None:
         """Where the client stands with its group; told every second, changed or not."""
 
+    def oldest(self, record_ms: int | None) -> None:
+        """Record time of the oldest record in work, epoch ms; None: nothing is. Told every second."""
+
     def stopping(self) -> None:
         """The process finishes what is in work, and takes nothing more."""
 
@@ -152,6 +155,10 @@ class Observers(Observer):
     def membership(self, membership: Membership) -> None:  # noqa: D102
         for each in self._observers:
             each.membership(membership)
+
+    def oldest(self, record_ms: int | None) -> None:  # noqa: D102
+        for each in self._observers:
+            each.oldest(record_ms)
 
     def stopping(self) -> None:  # noqa: D102
         for each in self._observers:

@@ -21,6 +21,7 @@ from consumer.errors import (
     StopError,
     TranscriptTooLarge,
 )
+from consumer.kafka.access import check_access
 from consumer.kafka.admin import missing_topics
 from consumer.kafka.membership import Membership
 from consumer.kafka.metadata import Progress
@@ -126,10 +127,17 @@ class Service:
 
     def _check_topics(self) -> None:
         """Fail before the model is loaded, not when the first transcript or dead letter has nowhere to go."""
-        missing = missing_topics(self._settings.kafka, all_topics(self._settings))
+        kafka, topics, retries = self._settings.kafka, self._settings.topics, self._outgoing.retries.names
+        missing = missing_topics(kafka, all_topics(self._settings))
+        # First: a topic that we may not even see looks missing.
+        check_access(
+            kafka,
+            reads=(topics.uploads, *retries),
+            writes=(topics.transcripts, topics.dead_letters, *retries),
+        )
         if missing:
             raise BrokerUnavailable(
-                f"broker {self._settings.kafka.bootstrap_servers} has no topic {', '.join(missing)}; "
+                f"broker {kafka.bootstrap_servers} has no topic {', '.join(missing)}; "
                 "create them, for instance with `tingxie check --create-topics`"
             )
 
@@ -297,8 +305,9 @@ class Service:
         self._observer.rebalanced("lost", partitions)
 
     def membership(self, membership: Membership) -> None:
-        """Pass it on."""
+        """Pass it on, with what else is worth knowing every second."""
         self._observer.membership(membership)
+        self._observer.oldest(min((task.record.timestamp_ms for task in self._tasks.values()), default=None))
 
     def _forget(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:

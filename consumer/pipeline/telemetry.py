@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
+from consumer.engine.api import EngineObserver
 from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.events.upload import Skipped
 from consumer.kafka.membership import Membership
-from consumer.kafka.records import Ticket
+from consumer.kafka.records import Partition, Ticket
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Ended, Fate, Load, Observer
@@ -93,6 +94,7 @@ class MetricsObserver(Observer):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._ended: dict[Hashable, Ended] = {}
+        self._lagging: set[Partition] = set()
 
     def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
         """Count by error class."""
@@ -133,6 +135,20 @@ class MetricsObserver(Observer):
             for tag in [tag for tag in self._ended if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
                 del self._ended[tag]
 
+    def membership(self, membership: Membership) -> None:
+        """Show the lag of the partitions this process has."""
+        for gone in self._lagging - membership.lag.keys():
+            self._metrics.consumer_lag_records.remove(*map(str, gone))
+        self._lagging = set(membership.lag)
+        for partition, records in membership.lag.items():
+            self._metrics.consumer_lag_records.labels(*partition).set(records)
+
+    def oldest(self, record_ms: int | None) -> None:
+        """Show its age; the clocks of producer and consumer may differ a little."""
+        self._metrics.oldest_record_age_seconds.set(
+            0 if record_ms is None else max(0.0, time.time() - record_ms / 1000)
+        )
+
     def committed(self, topic: str, partition: int, offset: int) -> None:
         """Show the offset."""
         self._metrics.commit_offset.labels(topic, partition).set(offset)
@@ -142,6 +158,27 @@ class MetricsObserver(Observer):
         self._metrics.in_flight_records.set(load.records)
         self._metrics.in_flight_bytes.set(load.bytes)
         self._metrics.in_flight_audio_seconds.set(load.audio_ms / 1000)
+
+
+class EngineMetrics(EngineObserver):
+    """Shows what the engine does. Called on the engine's thread: metrics may be set from any."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def busy(self, busy: bool) -> None:
+        """Keep the time."""
+        self._metrics.engine_busy.told(busy, time.monotonic())
+
+    def batch(self, lengths_ms: Sequence[int]) -> None:
+        """Show its size, and how much of it is padding."""
+        self._metrics.batch_segments.observe(len(lengths_ms))
+        self._metrics.batch_padding_ratio.observe(1 - sum(lengths_ms) / (len(lengths_ms) * max(lengths_ms)))
+
+    def memory(self, usage: Mapping[str, int]) -> None:
+        """Show it."""
+        for kind, size in usage.items():
+            self._metrics.gpu_memory_bytes.labels(kind).set(size)
 
 
 class InWork(Observer):

@@ -1,6 +1,6 @@
 """What every error of the storage client means for a recording, in one place.
 
-Codes are those of the S3 API reference and of the storages that speak it; a response without a body (HeadBucket) has
+Codes are those of the S3 API reference and of the storages that speak it; a response without a body has
 its status as code.
 """
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
-from consumer.errors import BucketNotAllowed, ObjectEmpty, ObjectTooLarge, StorageTimeout, StorageUnavailable
+from consumer.errors import (
+    BucketNotAllowed,
+    EventInvalid,
+    ObjectEmpty,
+    ObjectTooLarge,
+    StorageTimeout,
+    StorageUnavailable,
+)
 from consumer.events.recording import Recording
 from consumer.settings import LimitSettings, StorageSettings
 from consumer.storage.client import open_client, translated
@@ -22,17 +30,40 @@ CHUNK = 1 << 20
 """Bytes held in memory of an object on its way to the spool; larger gains nothing on a socket."""
 
 
+PLAIN_BUCKET = re.compile(r"(?!.*--[a-z]+-s3$)[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What the client takes for a bucket of the configured storage. ARNs, and names that AWS keeps for other things than
+buckets (``--x-s3``, ``--op-s3``), make it speak another protocol or to another host: an event must not choose that."""
+
+
 def check_allowed(recording: Recording, allowed: Collection[str]) -> None:
     """Refuse an event that names a bucket outside ``storage.allowed_buckets``; no names at all allow every bucket.
 
     Raises:
-        BucketNotAllowed: it does.
+        BucketNotAllowed: it does, or it names what is no bucket and not among the names either.
     """
-    if allowed and recording.bucket not in allowed:
+    bucket = recording.bucket
+    if allowed and bucket not in allowed:
         raise BucketNotAllowed(
-            f"{recording.object_id}: bucket {recording.bucket!r} is not in storage.allowed_buckets "
-            f"({', '.join(sorted(allowed))})"
+            f"{recording.object_id}: bucket {bucket!r} is not in storage.allowed_buckets ({', '.join(sorted(allowed))})"
         )
+    if not allowed and not PLAIN_BUCKET.fullmatch(bucket):
+        raise BucketNotAllowed(
+            f"{recording.object_id}: {bucket!r} is no plain bucket name; to read from it, name it in "
+            "storage.allowed_buckets"
+        )
+
+
+def check_key(recording: Recording) -> None:
+    """Refuse a key that leads out of its bucket where a proxy or storage resolves ``..`` as in a path.
+
+    Raises:
+        EventInvalid: it does; AWS has no such objects either.
+    """
+    depth = 0
+    for segment in recording.key.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(segment, 1)
+        if depth < 0:
+            raise EventInvalid(f"{recording.object_id}: the key leads out of its bucket (..)")
 
 
 class ObjectFetcher:
@@ -69,12 +100,13 @@ class ObjectFetcher:
             ObjectForbidden: these credentials may not read it, or it is archived.
             ObjectEmpty: it has no bytes.
             ObjectTooLarge: it is larger than ``limits.object_bytes``.
-            EventInvalid: its bucket or key is no possible name.
+            EventInvalid: its bucket or key is no possible name, or the key leads out of the bucket.
             StorageUnavailable: the storage failed or cut the connection.
             StorageTimeout: the storage did not answer in time, or took more than ``limits.fetch_seconds``.
             SpoolFull: the disk is full.
             CredentialsRefused: the storage does not know the credentials.
         """
+        check_key(recording)
         name = recording.object_id
         path = self._spool.new_path(".object")
         deadline = time.monotonic() + self._seconds
@@ -123,7 +155,8 @@ class ObjectFetcher:
             TingxieError: as `fetch` does, about the bucket.
         """
         with translated(f"bucket {bucket}"):
-            self._client.head_bucket(Bucket=bucket)
+            # Not HEAD, whose answer has no room for the reason.
+            self._client.list_objects_v2(Bucket=bucket, MaxKeys=1)
 
     def _get(self, recording: Recording) -> GetObjectOutputTypeDef:
         if recording.version_id is None:

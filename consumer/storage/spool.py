@@ -75,6 +75,9 @@ class Spool:
                 self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._directory))
                 self._lock = (self._folder / LOCK).open("xb")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except KeyboardInterrupt:
+            self.close()
+            raise
         except OSError as error:
             self._folder = None
             raise UsageError(

@@ -76,7 +76,8 @@ class TranscriptStore:
             TingxieError: as `store` does.
         """
         with _translated(self._bucket):
-            self._client.head_bucket(Bucket=self._bucket)
+            # Not HEAD, whose answer has no room for the reason.
+            self._client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
 
 
 @contextmanager

@@ -106,6 +106,7 @@ def open_world(
     *,
     transcript_bytes: int | None = None,
     delays: Sequence[str] = (),
+    announces: bool = True,
 ) -> Iterator[World]:
     """Fresh topics, bucket server, proxy and group on a running broker.
 
@@ -116,6 +117,7 @@ def open_world(
         s3: maker of clients.
         transcript_bytes: ``max.message.bytes`` of the transcript topic.
         delays: of retry topics.
+        announces: whether the bucket tells the topic of what is put.
     """
     name = uuid.uuid4().hex[:8]
     uploads, transcripts, dead_letters = f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}"
@@ -123,7 +125,7 @@ def open_world(
     kafka.create_topics(dead_letters, *(f"{uploads}.retry.{delay}" for delay in delays))
     kafka.create_topics(transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None)
     with ExitStack() as stack:
-        gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers, uploads))
+        gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers if announces else None, uploads))
         proxy = stack.enter_context(FaultProxy(gateway.endpoint_url))
         client = s3(gateway.endpoint_url)
         client.create_bucket(Bucket=BUCKET)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from consumer.engine.api import EngineJob
+from consumer.engine.api import EngineJob, EngineObserver
+from consumer.engine.device import memory
 from consumer.engine.engine import CAPACITY, Engine
 from consumer.engine.load import Models
 from consumer.engine.recogniser import FEATURE_FRAMES, Decoding, Encoded, Recogniser
@@ -31,9 +32,9 @@ SILENCE = np.zeros(3 * SAMPLE_RATE, dtype=np.int16)
 class Collector:
     """Waits for outcomes without polling: the engine says when there is one."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(self, settings: EngineSettings, observer: EngineObserver | None = None) -> None:
         self._told = threading.Semaphore(0)
-        self.engine = Engine(settings, notify=self._told.release)
+        self.engine = Engine(settings, notify=self._told.release, observer=observer)
 
     def collect(self, count: int) -> dict[Hashable, Outcome[Recognition]]:
         outcomes: list[Outcome[Recognition]] = []
@@ -108,6 +109,44 @@ def until(idle: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not idle():
         assert time.monotonic() < deadline
+
+
+class Told(EngineObserver):
+    """Keeps what it was told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.idle = threading.Event()
+
+    def busy(self, busy: bool) -> None:
+        self.events.append(busy)
+        if not busy:
+            self.idle.set()
+
+    def batch(self, lengths_ms: Sequence[int]) -> None:
+        self.events.append(sum(lengths_ms))
+
+    def memory(self, usage: Mapping[str, int]) -> None:
+        raise AssertionError("the tests' device is the CPU")
+
+
+def test_an_observer_is_told_of_work_and_batches(
+    engine_settings: EngineSettings, recordings: dict[str, Samples], track: WriteTrack
+) -> None:
+    told = Told()
+    collector = Collector(engine_settings, told)
+    collector.engine.start()
+    try:
+        assert told.idle.wait(60)
+        told.idle.clear()
+        spans = collector.recognise(EngineJob((track(clips_of(recordings)[0]),))).spans
+        assert told.idle.wait(60)
+    finally:
+        collector.engine.close(60)
+    batches = [each for each in told.events if not isinstance(each, bool)]
+    assert (told.events[0], told.events[-1]) == (False, False)
+    assert told.events[told.events.index(batches[0]) - 1] is True
+    assert batches == [sum(span.end_ms - span.start_ms for span in spans)]
 
 
 def test_loading_has_a_deadline_of_its_own(engine_settings: EngineSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,3 +479,13 @@ def test_a_device_without_room_to_listen_costs_those_that_were_heard(
     assert "CUDA out of memory" in str(outcome.value)
     work.begin("later", EngineJob((track(SILENCE),)))
     assert recognition_of(finish(work)["later"]) == Recognition(())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_memory_of_a_gpu_is_that_of_this_process_and_of_all() -> None:
+    device = torch.device("cuda:0")
+    before = memory(device)
+    held = torch.zeros(2**28, dtype=torch.uint8, device=device)
+    after = memory(device)
+    assert after["reserved"] >= before["reserved"] + held.numel()
+    assert after["reserved"] <= after["used"] <= after["total"]

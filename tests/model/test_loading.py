@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -50,15 +51,42 @@ def test_loading_prints_nothing(engine_settings: EngineSettings, capfd: pytest.C
     assert capfd.readouterr() == ("", "")
 
 
-def test_weights_that_run_code_are_refused(engine_settings: EngineSettings, paraformer: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("setting", "name"), [("model", "paraformer"), ("vad", "fsmn-vad"), ("punctuation", "ct-transformer")]
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_that_run_code_are_refused(
+    engine_settings: EngineSettings, demo_models: Path, tmp_path: Path, setting: str, name: str, zipped: bool
+) -> None:
     class Harmful:
         def __reduce__(self) -> tuple[Any, ...]:
-            return Path.touch, (tmp_path / "was-run",)
+            return os.mkdir, (str(tmp_path / "was-run"),)
 
-    torch.save({"encoder": Harmful()}, paraformer / "model.pt")
+    folder = Path(shutil.copytree(demo_models / name, tmp_path / name))
+    torch.save({"encoder": Harmful()}, folder / "model.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(
+        ModelUnavailable, match=rf"engine\.{setting}: .*model\.pt asks for posix\.mkdir.*Only tensors"
+    ) as caught:
+        load_models(engine_settings.model_copy(update={setting: str(folder)}))
+    assert "weights_only" not in str(caught.value), "nobody is advised to run the code after all"
+    assert not (tmp_path / "was-run").exists()
+    torch.load(folder / "model.pt", weights_only=False)
+    assert (tmp_path / "was-run").exists(), "it would have been run"
+
+
+def test_code_beside_a_model_is_not_run(engine_settings: EngineSettings, paraformer: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "was-run"
+    (paraformer / "model.py").write_text(f"import os\nos.mkdir({str(ran)!r})\n")
+    (paraformer / "requirements.txt").write_text("no-such-package-of-this-name\n")
+    config = (paraformer / "config.yaml").read_text()
+    asks = {"trust_remote_code": True, "remote_code": str(paraformer / "model.py")}
+    (paraformer / "config.yaml").write_text(config + yaml.safe_dump(asks))
+    load(engine_settings, paraformer)
+    assert not ran.exists()
+    (paraformer / "config.yaml").write_text(f"{config}\nevil: !!python/object/apply:os.mkdir [{str(ran)!r}]\n")
     with pytest.raises(ModelUnavailable, match=r"engine\.model.*does not load"):
         load(engine_settings, paraformer)
-    assert not (tmp_path / "was-run").exists()
+    assert not ran.exists()
 
 
 def test_weights_that_lack_parameters_are_refused(engine_settings: EngineSettings, paraformer: Path) -> None:
@@ -80,7 +108,7 @@ def test_weights_wrapped_by_a_trainer_load(engine_settings: EngineSettings, para
 
 def test_weights_that_are_no_weights_are_refused(engine_settings: EngineSettings, paraformer: Path) -> None:
     (paraformer / "model.pt").write_bytes(b"<html>404</html>")
-    with pytest.raises(ModelUnavailable, match=r"engine\.model.*does not load"):
+    with pytest.raises(ModelUnavailable, match=r"engine\.model.*does not load: model\.pt is no checkpoint"):
         load(engine_settings, paraformer)
 
 

@@ -1,4 +1,4 @@
-"""Real servers for tests: Apache Kafka, a bucket that emits events, and a proxy that injects faults before it.
+"""Real servers for tests: Apache Kafka, a bucket that emits events, and proxies that inject faults before both.
 
 ``python -m tests.servers`` installs what has to be installed; the fixtures of the test session start the servers.
 """

@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import compose, kafka, versitygw
+from tests.servers import compose, helm, kafka, prometheus, toxiproxy, versitygw
 from tests.servers.cache import cache_root, failure_of
 
 INSTALLERS: dict[str, Callable[[], Path]] = {
     kafka.NAME: kafka.install,
     versitygw.NAME: versitygw.install,
     compose.NAME: compose.install,
+    helm.NAME: helm.install,
+    prometheus.NAME: prometheus.install,
+    toxiproxy.NAME: toxiproxy.install,
 }
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -69,6 +69,11 @@ def install() -> Path:
     return install_once(NAME, build)
 
 
+def new_cluster_id() -> str:
+    """An id to format the storage of all nodes of one cluster with."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
 class KafkaServer(Server):
     """One broker and controller in one process, on free loopback ports, with its data in a temporary folder.
 
@@ -81,6 +86,7 @@ class KafkaServer(Server):
     def __init__(self, properties: Mapping[str, str] | None = None) -> None:
         super().__init__(NAME, "tingxie-kafka-")
         self._properties = dict(properties or {})
+        self._cluster_id = new_cluster_id()
         self._port = 0
         self._admin: AdminClient | None = None
 
@@ -101,14 +107,22 @@ class KafkaServer(Server):
         Raises:
             ServerError: it did not come up; the message ends with its log.
         """
+        self.launch()
+        self.process.wait_until(self._answers, START_S)
+
+    def launch(self) -> None:
+        """Start the broker without waiting for it.
+
+        Raises:
+            ServerError: its storage could not be formatted.
+        """
         jars = install() / "libs"
         if self._port == 0:
             self._configure(jars)
         java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
         java.append(f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}")
         command = [*java, "kafka.Kafka", str(self._folder / "server.properties")]
-        self._process = ServerProcess(NAME, command, self._log)
-        self._process.wait_until(self._answers, START_S)
+        self._process = ServerProcess(self.name, command, self._log)
 
     def create_topics(self, *names: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         """Create topics and return when all can be written to.
@@ -128,25 +142,37 @@ class KafkaServer(Server):
         super().close()
         self._admin = None  # or its client would look for the broker for as long as the session lasts
 
+    def _completed(self, single_node: Mapping[str, str]) -> Mapping[str, str]:
+        """The properties of this node, from those a single node needs."""
+        return {**single_node, **self._properties}
+
+    def _choose_ports(self) -> list[int]:
+        """Ports of the broker and of the controller."""
+        return free_ports(2)
+
+    def _format_options(self) -> Sequence[str]:
+        """What the storage is formatted with beside the properties."""
+        return ()
+
     def _configure(self, jars: Path) -> None:
-        self._port, controller = free_ports(2)
+        self._port, controller = self._choose_ports()
         (self._folder / "log4j2.properties").write_text(LOGGING)
         settings = self._folder / "server.properties"
-        properties = {**_single_node(self._port, controller, self._folder / "data"), **self._properties}
+        properties = self._completed(_single_node(self._port, controller, self._folder / "data"))
         settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         format_log = ["java", "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"]
         format_log += [
             "kafka.tools.StorageTool",
             "format",
-            f"--cluster-id={cluster}",
+            f"--cluster-id={self._cluster_id}",
             "-c",
             str(settings),
+            *self._format_options(),
         ]  # it may begin with a dash
         with self._log.open("ab") as sink:
             done = subprocess.run(format_log, stdout=sink, stderr=sink, timeout=START_S, check=False)
         if done.returncode != 0:
-            raise ServerError(f"{NAME} could not format its storage:\n{self.log_tail()}")
+            raise ServerError(f"{self.name} could not format its storage:\n{self.log_tail()}")
 
     def _answers(self) -> bool:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +20,8 @@ from typing_extensions import Self
 
 from tests.servers.cache import ServerError
 
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 10_240  # below lie the ports of well-known services
 POLL_S = 0.05
 TAIL_CHARS = 6000
 
@@ -32,6 +36,26 @@ def free_ports(count: int) -> list[int]:
     finally:
         for one in held:
             one.close()
+
+
+def steady_ports(count: int) -> list[int]:
+    """Loopback TCP ports that are free now and that no outgoing connection is given by the kernel.
+
+    While a server is away, a client that connects to its port again and again from the same range would in time
+    be given that very port and be connected to itself, and the server could not come back.
+    """
+    first_ephemeral = int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else 32768
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(range(LOWEST_PORT, first_ephemeral), k=first_ephemeral - LOWEST_PORT):
+            try:
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise ServerError(f"there are no {count} free ports from {LOWEST_PORT} to {first_ephemeral}")
 
 
 def log_tail(path: Path) -> str:

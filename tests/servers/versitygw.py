@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.servers.cache import go_install, install_once
+from tests.servers.cache import ServerError, go_install, install_once
 from tests.servers.process import Server, ServerProcess, free_ports
 
 VERSION = "1.8.0"
@@ -34,6 +36,8 @@ class VersityGateway(Server):
         kafka: ``host:port`` of the broker its events go to; the topic must exist. None: it emits no events.
         topic: topic of the events.
         events: event filter, name to whether it is emitted; by default objects that were created.
+        objects: folder of the objects, when another gateway serves it, too; None: one of its own.
+        users: secret keys by access key, of users who may do only what a bucket's policy says; ``access_key`` may all.
     """
 
     access_key = "tingxie-test"
@@ -41,12 +45,19 @@ class VersityGateway(Server):
     region = "us-east-1"
 
     def __init__(
-        self, kafka: str | None = None, topic: str = "audio-uploaded", events: dict[str, bool] | None = None
+        self,
+        kafka: str | None = None,
+        topic: str = "audio-uploaded",
+        events: dict[str, bool] | None = None,
+        objects: Path | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(NAME, "tingxie-bucket-")
         self.topic = topic
         self._kafka = kafka
         self.events = {"s3:ObjectCreated:*": True} if events is None else events
+        self.objects = objects or self._folder / "objects"
+        self._users = dict(users or {})
         self._port = 0
 
     @property
@@ -60,8 +71,7 @@ class VersityGateway(Server):
             ServerError: it did not come up; the message ends with its log.
         """
         program = install()
-        objects = self._folder / "objects"
-        objects.mkdir(exist_ok=True)
+        self.objects.mkdir(exist_ok=True)
         if self._port == 0:
             (self._port,) = free_ports(1)
         command = [str(program), "--port", f"127.0.0.1:{self._port}", "--health", HEALTH_PATH, "--region", self.region]
@@ -70,9 +80,25 @@ class VersityGateway(Server):
             event_filter.write_text(json.dumps(self.events))
             command += ["--event-kafka-url", self._kafka, "--event-kafka-topic", self.topic]
             command += ["--event-filter", str(event_filter)]
+        accounts = self._folder / "accounts"
+        if self._users:
+            command += ["--iam-dir", str(accounts)]
+        first = not accounts.exists()
+        accounts.mkdir(exist_ok=True)
         credentials = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        self._process = ServerProcess(NAME, [*command, "posix", str(objects)], self._log, credentials)
+        self._process = ServerProcess(NAME, [*command, "posix", str(self.objects)], self._log, credentials)
         self._process.wait_until(self._healthy, START_S)
+        for access_key, secret_key in self._users.items() if first else ():
+            self._create_user(program, access_key, secret_key)
+
+    def _create_user(self, program: Path, access_key: str, secret_key: str) -> None:
+        root = ["--access", self.access_key, "--secret", self.secret_key, "--endpoint-url", self.endpoint_url]
+        user = ["--access", access_key, "--secret", secret_key, "--role", "user"]
+        done = subprocess.run(
+            [str(program), "admin", *root, "create-user", *user], capture_output=True, check=False, timeout=START_S
+        )
+        if done.returncode != 0:
+            raise ServerError(f"{NAME} did not create the user {access_key}: {done.stderr.decode()}")
 
     def _healthy(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=2.0)

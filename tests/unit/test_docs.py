@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from consumer.settings import Settings
+from consumer.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_settings_page_is_what_the_code_says() -> None:
+@pytest.mark.parametrize("page", ["settings", "metrics", "chart"])
+def test_a_generated_page_is_what_its_source_says(page: str) -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/settings_reference.py", "--check"],
+        [sys.executable, f"scripts/{page}_reference.py", "--check"],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -32,6 +33,14 @@ def test_every_setting_a_page_names_exists(page: Path) -> None:
     for section, name in re.findall(r"TINGXIE_([A-Z]+)__([A-Z0-9_]+)", page.read_text()):
         model = Settings.model_fields[section.lower()].annotation
         assert name.lower() in model.model_fields, f"TINGXIE_{section}__{name}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_settings_file_a_page_shows_is_taken(page: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)):
+        config = tmp_path / f"{number}.toml"
+        config.write_text(text)
+        load_settings(config)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -96,6 +96,57 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.key.pem",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+    ],
+)
+def test_secrets_among_properties_are_masked_wherever_settings_are_shown(name: str) -> None:
+    settings = load_settings(kafka={"properties": {name: "hunter2", "client.id": "me"}})
+    kafka = settings.kafka
+    shown = [repr(settings), str(kafka), repr(kafka.properties), f"{kafka.properties}", str(settings.model_dump())]
+    shown += [settings.model_dump_json(), str(kafka.model_dump()), str(kafka.model_copy(update={"group_id": "x"}))]
+    for text in shown:
+        assert "hunter2" not in text
+        assert "client.id" in text
+    assert dict(kafka.properties) == {name: "hunter2", "client.id": "me"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TINGXIE_KAFKA__PROPERTIES", '{"sasl.password": "hunter2",}'),
+        ("TINGXIE_KAFKA__PROPERTIES", "sasl.password=hunter2"),
+        ("TINGXIE_KAFKA__PROPERTIES", '{"sasl.password": ["hunter2"]}'),
+        ("TINGXIE_KAFKA__PROPERTIES", '["hunter2"]'),
+        ("TINGXIE_KAFKA", "hunter2"),
+        ("TINGXIE_STORAGE__SECRET_ACCES_KEY", "hunter2"),
+        ("TINGXIE_STORAGE__ENDPOINT_URL", "https://me:hunter2@storage"),
+    ],
+)
+def test_wrong_settings_are_named_without_their_secrets(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"(?i)kafka|storage") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+    monkeypatch.delenv(name)
+    section, _, field = name.removeprefix("TINGXIE_").lower().partition("__")
+    config = tmp_path / "tingxie.toml"
+    config.write_text(f"[{section}]\n{field or 'x'} = '{value}'\n")
+    with pytest.raises(UsageError) as caught:
+        load_settings(config)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_every_setting_is_described() -> None:
     undescribed = [
         f"{section}.{name}"

@@ -120,3 +120,9 @@ def test_a_number_that_is_none_is_unknown(value: bytes) -> None:
 def test_a_record_of_somebody_else_tells_nothing() -> None:
     letter = DeadLetter.from_headers([("a", b"1")])
     assert set(dataclasses.astuple(letter)) == {None}
+
+
+def test_a_signature_in_a_key_is_not_in_the_message() -> None:
+    error = ObjectMissing("audio-in/https://storage/a.wav?X-Amz-Signature=hunter2: does not exist")
+    message = dict(written(error=error))["__dlq.errors.message"]
+    assert message == b"audio-in/https://storage/a.wav?X-Amz-Signature=**********: does not exist"

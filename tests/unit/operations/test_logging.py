@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -57,6 +58,36 @@ def test_console_lines_are_for_people(capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().err
     assert "transcribed" in text
     assert not text.startswith("{")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_line_shows_a_secret_a_stranger_sent(
+    form: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging("debug", form)
+    key = "https://me:hunter2@x/a.wav?X-Amz-Signature=hunter2&X-Amz-Date=20260101"
+    structlog.get_logger("tingxie").info("dead letter", key=key, listed=[key])
+    logging.getLogger("some.library").warning("it said %s", key)
+    try:
+        dict[str, str]()[key]
+    except KeyError:
+        structlog.get_logger("tingxie").exception("it failed")
+    text = capsys.readouterr().err
+    assert "hunter2" not in text
+    assert text.count("X-Amz-Signature=**********") >= 4
+    assert "X-Amz-Date=20260101" in text
+
+
+def test_a_traceback_on_the_console_shows_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("debug", "console")
+    try:
+        password = "hunter2"
+        int(password[0])
+    except ValueError:
+        structlog.get_logger("tingxie").exception("it failed")
+    text = capsys.readouterr().err
+    assert "ValueError" in text
+    assert "hunter2" not in text.replace('password = "hunter2"', "")
 
 
 def test_a_dead_letter_line_names_all_that_finds_the_record(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from consumer.events.recording import Recording
 from consumer.kafka.membership import Membership
 from consumer.kafka.records import Ticket
 from consumer.operations.health import Health
+from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Load
-from consumer.pipeline.telemetry import HealthObserver, InWork
+from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, MetricsObserver
 from consumer.stage import Deadline
 
 START, TURN = Deadline(1800.0, "engine.load_seconds"), Deadline(120.0, "limits.stall_seconds")
@@ -91,3 +94,58 @@ def test_what_others_have_now_is_no_longer_in_work(change: str) -> None:
     assert len(in_work.records()) == 2
     in_work.rebalanced(change, [("uploads", 1)])
     assert list(in_work.records()) == [FIRST]
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def lag_of(metrics: Metrics, partition: int) -> float | None:
+    labels = {"topic": "uploads", "partition": str(partition)}
+    return metrics.registry.get_sample_value("tingxie_consumer_lag_records", labels)
+
+
+def test_lag_is_shown_of_the_partitions_this_process_has(metrics: Metrics) -> None:
+    observer = MetricsObserver(metrics)
+    observer.membership(Membership(coordinator=True, settled=True, lag={("uploads", 0): 7, ("uploads", 1): 8}))
+    assert (lag_of(metrics, 0), lag_of(metrics, 1)) == (7, 8)
+    observer.membership(Membership(coordinator=True, settled=True, lag={("uploads", 1): 9}))
+    assert (lag_of(metrics, 0), lag_of(metrics, 1)) == (None, 9)
+
+
+def test_the_oldest_record_grows_older_until_nothing_is_in_work(metrics: Metrics) -> None:
+    observer = MetricsObserver(metrics)
+    now_ms = time.time_ns() // 1_000_000
+    shown = []
+    for record_ms in (now_ms - 90_000, now_ms + 60_000, None):
+        observer.oldest(record_ms)
+        shown.append(metrics.registry.get_sample_value("tingxie_oldest_record_age_seconds"))
+    assert shown == [pytest.approx(90, abs=20), 0, 0]
+
+
+def test_batches_show_their_size_and_padding(metrics: Metrics) -> None:
+    EngineMetrics(metrics).batch([1000, 1000, 400])
+    value = metrics.registry.get_sample_value
+    assert value("tingxie_batch_segments_sum") == 3
+    assert value("tingxie_batch_padding_ratio_sum") == pytest.approx(0.2)
+
+
+def test_the_engine_is_busy_until_it_has_nothing_to_do(metrics: Metrics) -> None:
+    engine = EngineMetrics(metrics)
+    engine.busy(True)
+    first = metrics.registry.get_sample_value("tingxie_engine_busy_ratio")
+    second = metrics.registry.get_sample_value("tingxie_engine_busy_ratio")
+    engine.busy(False)
+    assert first is not None
+    assert second is not None
+    assert 0 < first < second
+
+
+def test_memory_is_shown_where_there_is_a_gpu(metrics: Metrics) -> None:
+    def reserved() -> float | None:
+        return metrics.registry.get_sample_value("tingxie_gpu_memory_bytes", {"kind": "reserved"})
+
+    assert reserved() is None
+    EngineMetrics(metrics).memory({"reserved": 3, "used": 4, "total": 10})
+    assert reserved() == 3

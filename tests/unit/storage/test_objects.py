@@ -329,3 +329,45 @@ def test_allowed_buckets() -> None:
     check_allowed(recording, ("calls", "other"))
     with pytest.raises(BucketNotAllowed, match=r"calls/a\.wav: .* storage\.allowed_buckets \(b, other\)"):
         check_allowed(recording, ("other", "b"))
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "arn:aws:s3:us-east-1:123456789012:accesspoint:evil",
+        "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap",
+        "evil--use1-az1--x-s3",
+        "evil--op-s3",
+        "..",
+        ".",
+        "-b",
+        "user@host",
+        "b#",
+        "b?",
+        "b\n",
+        "",
+    ],
+)
+def test_what_makes_the_client_ask_another_host_must_be_allowed_by_name(bucket: str) -> None:
+    recording = Recording(bucket=bucket, key="a.wav")
+    with pytest.raises(BucketNotAllowed, match=r"storage\.allowed_buckets"):
+        check_allowed(recording, ())
+    check_allowed(recording, (bucket,))
+
+
+@pytest.mark.parametrize("bucket", ["calls", "calls.2026", "Calls_2026", "0-1", "x-s3", "a--b", "my-point-s3alias"])
+def test_plain_names_of_buckets_are_allowed_by_no_names(bucket: str) -> None:
+    check_allowed(Recording(bucket=bucket, key="a.wav"), ())
+
+
+@pytest.mark.parametrize("key", ["..", "../b/a.wav", "a/../../b/a.wav", "./../a", "/../a", "a/b/../../.."])
+def test_a_key_that_leads_out_of_its_bucket_is_not_asked_for(make_fetcher: MakeFetcher, key: str) -> None:
+    fetcher = make_fetcher("http://127.0.0.1:1")  # an answer of this storage would be `StorageUnavailable`
+    with pytest.raises(EventInvalid, match="leads out of its bucket"):
+        fetcher.fetch(Recording(bucket="calls", key=key))
+
+
+@pytest.mark.parametrize("key", ["a/../b.wav", "a/b/../../c.wav", "..a.wav", "a..", "a/..b/c", "...", ".", "a/./b"])
+def test_a_key_that_stays_in_its_bucket_is_asked_for(make_fetcher: MakeFetcher, key: str) -> None:
+    with pytest.raises(StorageUnavailable):
+        make_fetcher("http://127.0.0.1:1").fetch(Recording(bucket="calls", key=key))
