@@ -9,15 +9,14 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from consumer.commands.arguments import TIMES, Config, examples, settings_of
+from consumer.commands.dead_letters import dead_letters
 from consumer.errors import TingxieError, UsageError
-
-if TYPE_CHECKING:
-    from consumer.settings import Settings
 
 
 class _Commands(TyperGroup):
@@ -31,10 +30,6 @@ class _Commands(TyperGroup):
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 
-def _examples(*lines: str) -> str:
-    return "\n".join(("[bold]Examples[/bold]", *(f"  {line}" for line in lines)))
-
-
 app = typer.Typer(
     name="tingxie",
     cls=_Commands,
@@ -42,10 +37,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=_examples(
+    epilog=examples(
         "tingxie demo                                see it work, nothing to set up",
         "tingxie check --config tingxie.toml         is all that `run` needs in order?",
         "tingxie run --config tingxie.toml           upload events in, transcripts out",
+        "tingxie replay --from 2026-11-01 --dry-run  last month once more, with a new model",
+        "tingxie dead-letters redrive --dry-run      what failed, once more",
         "tingxie transcribe talk.mp3 --format srt    without Kafka",
     ),
 )
@@ -60,34 +57,14 @@ class FileFormat(str, Enum):
     vtt = "vtt"
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        readable=True,
-        help="TOML file with settings; the environment (TINGXIE_<SECTION>__<NAME>) wins over it.",
-    ),
-]
-
-
 @app.callback()
 def tingxie(ctx: typer.Context, config: Config = None) -> None:
     """Recordings land in a bucket, transcripts come out of a Kafka topic."""
     ctx.obj = config
 
 
-def _settings(ctx: typer.Context, config: Path | None) -> Settings:
-    """Settings of this call; ``--config`` may stand before or after the command."""
-    from consumer.settings import load_settings
-
-    return load_settings(config or ctx.obj)
-
-
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "tingxie run --config tingxie.toml",
         "TINGXIE_KAFKA__BOOTSTRAP_SERVERS=broker:9092 tingxie run",
     )
@@ -96,10 +73,10 @@ def run(ctx: typer.Context, config: Config = None) -> None:
     """Serve: transcribe what upload events name, until SIGTERM or Ctrl-C; then finish what is in work and commit."""
     from consumer.commands.run import run as serve
 
-    serve(_settings(ctx, config))
+    serve(settings_of(ctx, config))
 
 
-@app.command(epilog=_examples("tingxie demo", "tingxie demo --keep", "tingxie demo --keep ~/recordings"))
+@app.command(epilog=examples("tingxie demo", "tingxie demo --keep", "tingxie demo --keep ~/recordings"))
 def demo(
     folder: Annotated[
         Path | None,
@@ -120,7 +97,7 @@ def demo(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "tingxie transcribe talk.mp3",
         "tingxie transcribe calls/ --format srt --format json --output subtitles/",
         "tingxie transcribe s3://audio-in/calls/ --channels split -f json | jq .text",
@@ -158,7 +135,7 @@ def transcribe(
     """Transcribe files or objects, without Kafka. A file that fails is named on stderr; the others go on."""
     from consumer.commands import transcribe as command
 
-    settings = _settings(ctx, config)
+    settings = settings_of(ctx, config)
     request = command.Request(
         paths=tuple(paths),
         formats=tuple(dict.fromkeys(each.value for each in format or [FileFormat.txt])),
@@ -171,7 +148,7 @@ def transcribe(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "tingxie watch",
         "tingxie watch --from-beginning --limit 10",
         "tingxie watch --since 2026-11-23T08:00:00 --no-dead-letters",
@@ -187,7 +164,7 @@ def watch(
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+            formats=TIMES,
             help="Start with records of that time; local time unless it says otherwise.",
         ),
     ] = None,
@@ -204,11 +181,11 @@ def watch(
     start: Literal["beginning", "end"] | int = "beginning" if from_beginning else "end"
     if since is not None:
         start = round(since.timestamp() * 1000)
-    follow(_settings(ctx, config), start, dead_letters=dead_letters, limit=limit, as_json=json)
+    follow(settings_of(ctx, config), start, dead_letters=dead_letters, limit=limit, as_json=json)
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "tingxie check --config tingxie.toml",
         "tingxie check --create-topics --partitions 12",
         "tingxie check --no-model    skips what takes longest",
@@ -225,11 +202,83 @@ def check(
     from consumer.commands.check import check as look
 
     file = config or ctx.obj
-    code = look(lambda: _settings(ctx, config), file, model=model, create_topics=create_topics, partitions=partitions)
+    code = look(lambda: settings_of(ctx, config), file, model=model, create_topics=create_topics, partitions=partitions)
     raise typer.Exit(code)
 
 
-@app.command(epilog=_examples("tingxie version", "tingxie version --json"))
+@app.command(
+    epilog=examples(
+        "tingxie replay --from 2026-11-01 --to 2026-11-08 --dry-run",
+        "tingxie replay --from 2026-11-01 --id upgrade-v2.1 --model-older-than v2.1.0 --rate 20",
+        "tingxie replay --partition 3 --from 1200 --to 1300",
+        "tingxie replay --from-bucket s3://audio-in/calls/2025/ --only-missing",
+    )
+)
+def replay(
+    *,
+    ctx: typer.Context,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME|OFFSET", help="The first; default: the oldest there is.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME|OFFSET", help="Up to there, and not with it; default: now.")
+    ] = None,
+    partition: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only this one.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="GLOB", help="Recordings (bucket/key), with wildcards.")] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE", help="Only these bucket/key or event ids, a line each."
+        ),
+    ] = None,
+    only_missing: Annotated[bool, typer.Option("--only-missing", help="Only what has no transcript.")] = False,
+    model_older_than: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Only what has no transcript by this model revision or a later one."),
+    ] = None,
+    copies: Annotated[bool, typer.Option("--copies", help="Also what replays and redrives wrote.")] = False,
+    from_bucket: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Recordings below s3://bucket/prefix, not a topic.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Read this; default: the upload topic.")] = None,
+    to_topic: Annotated[
+        str | None, typer.Option(metavar="TOPIC", help="Write here; default: the upload topic.")
+    ] = None,
+    replay_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Its name; the same again goes on with it.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, metavar="N", help="At most so many records a second.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")] = False,
+    config: Config = None,
+) -> None:
+    """Send upload events again, so that their recordings are transcribed once more. Run twice, it sends once."""
+    from consumer.commands import replay as command
+    from consumer.commands.replay_selection import Bound, Choice, new_id, read_ids
+
+    if from_bucket is not None and topic is not None:
+        raise UsageError("--from-bucket and --topic exclude each other: give one of them")
+    settings = settings_of(ctx, config)
+    choice = Choice(
+        topic=topic or settings.topics.uploads,
+        start=Bound.parse("--from", start),
+        end=Bound.parse("--to", end),
+        partition=partition,
+        key=key,
+        ids=None if ids is None else read_ids(ids),
+        bucket=from_bucket,
+        copies=copies,
+        only_missing=only_missing,
+        model_older_than=model_older_than,
+    )
+    command.replay(
+        settings, command.Request(new_id(replay_id), choice, to_topic or settings.topics.uploads, rate, dry_run)
+    )
+
+
+app.add_typer(dead_letters)
+
+
+@app.command(epilog=examples("tingxie version", "tingxie version --json"))
 def version(json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False) -> None:
     """Print the versions of this program, Python, and the libraries that matter to it."""
     from consumer.commands.version import show_version

@@ -75,9 +75,7 @@ def _from_disk(path: str, options: Options) -> Iterator[Input]:
         yield _input(path, PurePosixPath(root.name), "", path, options)
         return
     problems: list[OSError] = []
-    files = [
-        Path(folder, name) for folder, folders, names in _walk(root, problems) for name in names if _is_media(name)
-    ]
+    files = [Path(folder, name) for folder, folders, names in _walk(root, problems) for name in names if is_media(name)]
     for file in sorted(files):
         yield _input(str(file), PurePosixPath(file.relative_to(root)), "", str(file), options)
     for problem in problems:
@@ -103,7 +101,7 @@ def _from_storage(address: str, options: Options, objects: Callable[[], Objects]
     count = 0
     try:
         for each in objects().keys(bucket, key):
-            if _is_media(each):
+            if is_media(each):
                 count += 1
                 yield _input(f"{S3}{bucket}/{each}", _below(each.removeprefix(key)), bucket, each, options)
     except RecordingError as error:
@@ -113,7 +111,8 @@ def _from_storage(address: str, options: Options, objects: Callable[[], Objects]
         yield _failed(address, ObjectMissing(f"{address}: no media files there; name an object to have it tried"))
 
 
-def _is_media(name: str) -> bool:
+def is_media(name: str) -> bool:
+    """Whether a file is called like a recording, and is not hidden."""
     path = PurePosixPath(name)
     return not path.name.startswith(".") and path.suffix.lower() in MEDIA
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from consumer.commands.terminal import printable
+from consumer.commands.letters import facts
+from consumer.commands.terminal import fit, printable
 from consumer.events.deadletter import DeadLetter
 from consumer.events.transcript import Transcript
 from consumer.kafka.follow import Follower, Start
@@ -74,18 +75,7 @@ def _json_line(record: Record, dead: bool) -> None:
         "key": _decoded(record.key),
     }
     if dead:
-        letter = DeadLetter.from_headers(record.headers)
-        line["dead_letter"] = {
-            "class": letter.code,
-            "stage": letter.stage,
-            "message": letter.message,
-            "retryable": letter.retryable,
-            "recording": letter.recording,
-            "topic": letter.topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "delivery_count": letter.delivery_count,
-        }
+        line["dead_letter"] = facts(DeadLetter.from_headers(record.headers))
         line["value"] = _decoded(record.value)
     elif (transcript := _transcript(record)) is not None:
         line["transcript"] = transcript.model_dump(mode="json")
@@ -108,7 +98,7 @@ def _transcript_text(record: Record) -> Text:
     transcript = _transcript(record)
     if transcript is None:
         return Text(f"{_place(record)} is no transcript", style="not dim yellow")
-    text = Text(_object(transcript.object_id), style="not dim bold")
+    text = Text(fit(transcript.object_id, OBJECT_WIDTH), style="not dim bold")
     text.append(f"  {_clock(transcript.duration_ms):>7}  ", style="not bold cyan")
     if transcript.status == "no_speech":
         text.append("(no speech)", style="not bold italic")
@@ -123,19 +113,10 @@ def _dead_letter_text(record: Record) -> Text:
     letter = DeadLetter.from_headers(record.headers)
     origin = f"{letter.topic}[{letter.partition}] {letter.offset}" if letter.topic else _place(record)
     name = letter.recording or origin
-    text = Text(_object(name), style="not dim bold red")
+    text = Text(fit(name, OBJECT_WIDTH), style="not dim bold red")
     text.append(f"  {letter.code or 'unknown'}  ", style="reverse")
     text.append(printable(f" {letter.message or 'its headers tell no reason'}"), style="not bold")
     return text
-
-
-def _object(name: str) -> str:
-    name = printable(name)
-    cut = Text(name if len(name) <= OBJECT_WIDTH else f"…{name[1 - OBJECT_WIDTH :]}")
-    while cut.cell_len > OBJECT_WIDTH:
-        cut = Text(f"…{cut.plain[2:]}")
-    cut.pad_right(OBJECT_WIDTH - cut.cell_len)
-    return cut.plain
 
 
 def _place(record: Record) -> str:

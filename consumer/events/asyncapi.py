@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumer.events.headers import RECORDING
+from consumer.events.headers import COPY_OF, RECORDING, REDRIVES, REPLAY
 from consumer.events.messages import CHANNELS, EXAMPLES, MESSAGES, TEXT, Json, messages_of
 
 SCHEMA_FORMAT = "application/schema+json;version=2020-12"
@@ -65,7 +65,12 @@ def _message(name: str, examples: Mapping[str, Json]) -> Json:
     }
     headers = message.headers
     if message.channel == "audio-uploaded":
-        about = {RECORDING: TEXT | {"description": "bucket/key: process this recording of the event alone"}}
+        about = {
+            RECORDING: TEXT | {"description": "bucket/key: process this recording of the event alone"},
+            REPLAY: TEXT | {"description": "id of the replay that sent the event again"},
+            REDRIVES: TEXT | {"description": "how often the event came back from the dead-letter topic, decimal"},
+            COPY_OF: TEXT | {"description": "topic/partition/offset of what a replay or a redrive sent again"},
+        }
         headers = (headers or {"type": "object"}) | {"properties": (headers or {}).get("properties", {}) | about}
     if headers is not None:
         described["headers"] = {"schemaFormat": SCHEMA_FORMAT, "schema": headers}

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
 from consumer.errors import RecordingError
+from consumer.events import foreign
 from consumer.events.headers import HISTORY, RECORDING, Headers, number, text
 from consumer.redaction import redacted
 
@@ -168,16 +169,23 @@ class DeadLetter:
 
     @classmethod
     def from_headers(cls, headers: Headers) -> DeadLetter:
-        """Read the headers of any record of a dead-letter topic; never raises, whoever wrote it."""
+        """Read the headers of any record of a dead-letter topic; never raises, whoever wrote it.
+
+        What this program's headers do not tell is looked for in those of Spring for Apache Kafka and Kafka Connect.
+        """
+
+        def told(field: str, elsewhere: foreign.Names) -> str | None:
+            return foreign.first_text(headers, (NAMES[field], *elsewhere))
+
         return cls(
-            topic=text(headers, NAMES["topic"]),
-            partition=number(headers, NAMES["partition"]),
-            offset=number(headers, NAMES["offset"]),
-            group=text(headers, NAMES["group"]),
+            topic=told("topic", foreign.TOPIC),
+            partition=foreign.first_number(headers, (NAMES["partition"], *foreign.PARTITION)),
+            offset=foreign.first_number(headers, (NAMES["offset"], *foreign.OFFSET)),
+            group=told("group", foreign.GROUP),
             delivery_count=number(headers, NAMES["delivery_count"]),
-            code=text(headers, NAMES["code"]),
-            stage=text(headers, NAMES["stage"]),
-            message=text(headers, NAMES["message"]),
+            code=told("code", foreign.CLASS),
+            stage=told("stage", foreign.STAGE),
+            message=told("message", foreign.MESSAGE),
             retryable={"true": True, "false": False}.get(text(headers, NAMES["retryable"]) or ""),
             timestamp_ms=number(headers, NAMES["timestamp"]),
             recording=text(headers, NAMES["recording"]),

@@ -26,11 +26,24 @@ FIRST_SEEN = "tingxie-first-seen"
 HISTORY = "tingxie-history"
 """How each round of tries ended: a JSON array of objects with ``attempts``, ``class``, ``stage`` and ``timestamp``."""
 
+REPLAY = "tingxie-replay"
+"""Id of the replay that sent an upload event again; also on the transcripts that came of it."""
+
+REDRIVES = "tingxie-redrives"
+"""How often a dead letter was sent again, decimal."""
+
+COPY_OF = "tingxie-copy-of"
+"""``topic/partition/offset`` of the record that a replay or a redrive sent again."""
+
 TRACEPARENT = "traceparent"
 CONTENT_TYPE = "content-type"
 CE_PREFIX = "ce_"
 """Prefix of CloudEvents attributes in the Kafka protocol binding's binary mode."""
 
+MOST_REPLAY_ID = 64
+"""Characters of a replay's id."""
+
+_REPLAY_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_REPLAY_ID - 1}}}")
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.DOTALL)
 
 
@@ -54,6 +67,17 @@ def number(headers: Headers, name: str) -> int | None:
     if value is None or not value.isascii() or not value.isdigit() or len(value) > len(str(2**63)):
         return None
     return int(value)
+
+
+def replay_id(headers: Headers) -> str | None:
+    """The replay a record belongs to; None when its header names none, or what can be no id."""
+    value = text(headers, REPLAY)
+    return value if value is not None and is_replay_id(value) else None
+
+
+def is_replay_id(value: str) -> bool:
+    """Whether a replay may be called that: letters, digits, dots, dashes and underscores, 64 at most."""
+    return _REPLAY_ID.fullmatch(value) is not None
 
 
 def traceparent(headers: Headers) -> str | None:

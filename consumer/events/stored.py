@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from consumer.events.headers import MOST_REPLAY_ID
 from consumer.events.transcript import Timing, Transcript, cloud_event_headers
 from consumer.events.upload import Skipped, UploadEvent
 
@@ -26,7 +27,8 @@ HEADER_FRAMING = 10
 
 ANY_TIME = datetime(2000, 1, 1, tzinfo=timezone.utc)
 ANY_TRACEPARENT = f"00-{'1' * 32}-{'1' * 16}-01"
-"""Measured whether an upload has one or not."""
+ANY_REPLAY = "x" * MOST_REPLAY_ID
+"""Measured whether an upload has them or not."""
 
 TEXT_STORED = "text: too large for an event; the transcript at transcript_uri holds it"
 
@@ -97,7 +99,9 @@ def record_bytes(transcript: Transcript, ce_source: str) -> int:
         transcript: its value.
         ce_source: as its headers have it.
     """
-    headers = cloud_event_headers(transcript, source=ce_source, time=ANY_TIME, traceparent=ANY_TRACEPARENT)
+    headers = cloud_event_headers(
+        transcript, source=ce_source, time=ANY_TIME, traceparent=ANY_TRACEPARENT, replay=ANY_REPLAY
+    )
     return (
         FRAMING
         + len(transcript.object_id.encode())

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from consumer.events.fields import bare_etag
-from consumer.events.headers import CONTENT_TYPE, TRACEPARENT, is_traceparent
+from consumer.events.headers import CONTENT_TYPE, REPLAY, TRACEPARENT, is_traceparent
 from consumer.events.recording import Recording
 
 CE_TYPE = "tingxie.transcript.ready.v1"
@@ -152,7 +152,7 @@ def transcript_id(recording: Recording, etag: str, version_id: str | None, model
 
 
 def cloud_event_headers(
-    transcript: Transcript, source: str, time: datetime, traceparent: str | None
+    transcript: Transcript, source: str, time: datetime, traceparent: str | None, replay: str | None = None
 ) -> list[tuple[str, bytes]]:
     """The Kafka headers of a transcript: CloudEvents 1.0 in binary mode, values in UTF-8.
 
@@ -161,6 +161,7 @@ def cloud_event_headers(
         source: ``ce_source``, a URI reference that names this service.
         time: when the transcript was made; must know its time zone.
         traceparent: the upload event's trace context, carried through when it is valid.
+        replay: id of the replay that sent the upload event again; None when it was none.
 
     Raises:
         ValueError: ``time`` has no time zone.
@@ -179,4 +180,6 @@ def cloud_event_headers(
     }
     if traceparent is not None and is_traceparent(traceparent):
         values[TRACEPARENT] = traceparent
+    if replay is not None:
+        values[REPLAY] = replay
     return [(name, value.encode()) for name, value in values.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -83,7 +83,14 @@ def missing_topics(settings: KafkaSettings, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in existing]
 
 
-def create_topics(settings: KafkaSettings, names: Sequence[str], *, partitions: int, replication: int = -1) -> None:
+def create_topics(
+    settings: KafkaSettings,
+    names: Sequence[str],
+    *,
+    partitions: int,
+    replication: int = -1,
+    config: Mapping[str, str] | None = None,
+) -> None:
     """Create topics; one that exists already is left as it is.
 
     Args:
@@ -91,12 +98,16 @@ def create_topics(settings: KafkaSettings, names: Sequence[str], *, partitions: 
         names: of the topics.
         partitions: of each topic.
         replication: copies of each partition; -1 for the broker's default.
+        config: of the topics, beside the broker's defaults.
 
     Raises:
         StopError: the broker refused.
     """
     client = open_client(AdminClient, client_properties(settings))
-    requests = [NewTopic(name, num_partitions=partitions, replication_factor=replication) for name in names]
+    requests = [
+        NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(config or {}))
+        for name in names
+    ]
     for name, future in client.create_topics(requests, operation_timeout=settings.startup_timeout_s).items():
         try:
             future.result(timeout=settings.startup_timeout_s)

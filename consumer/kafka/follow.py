@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -18,6 +18,19 @@ from consumer.settings import KafkaSettings
 
 Start = Literal["beginning", "end"] | int
 """Where to begin: with the oldest record, with the next one, or with the first of a time (epoch milliseconds)."""
+
+
+def groupless_properties(settings: KafkaSettings) -> dict[str, Any]:
+    """Properties of a consumer that assigns partitions to itself and commits nothing."""
+    return {
+        "group.id": "tingxie-follow",  # the client insists on one; it is never joined
+        "auto.offset.reset": "earliest",  # for records that retention removed meanwhile
+        "allow.auto.create.topics": False,
+        **client_properties(settings),
+        "group.protocol": "classic",  # whatever the service uses: there is no group here
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
 
 
 class Follower:
@@ -45,16 +58,7 @@ class Follower:
             )
         self._consumer = open_client(
             Consumer,
-            {
-                "group.id": "tingxie-follow",  # the client insists on one; it is never joined
-                "auto.offset.reset": "earliest",  # for records that retention removed meanwhile
-                "allow.auto.create.topics": False,
-                **client_properties(settings),
-                "group.protocol": "classic",  # whatever the service uses: there is no group here
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "error_cb": self._on_error,
-            },
+            groupless_properties(settings) | {"error_cb": self._on_error},
         )
         try:
             self._consumer.assign(

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from consumer.errors import RecordingError, TranscriptTooLarge
 from consumer.events.deadletter import dead_letter_headers
-from consumer.events.headers import traceparent
+from consumer.events.headers import replay_id, traceparent
 from consumer.events.retry import Story, read_story, retry_headers
 from consumer.events.transcript import Transcript, cloud_event_headers
 from consumer.kafka.records import Record
@@ -71,6 +71,7 @@ class Outgoing:
                 source=self.ce_source,
                 time=datetime.fromtimestamp(self.clock(), tz=timezone.utc),
                 traceparent=traceparent(record.headers),
+                replay=replay_id(record.headers),
             ),
         )
 

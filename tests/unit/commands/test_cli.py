@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from consumer import cli
 
 runner = CliRunner()
-COMMANDS = ("run", "demo", "transcribe", "watch", "check", "version")
+COMMANDS = ("run", "demo", "transcribe", "watch", "replay", "dead-letters", "check", "version")
+SUBCOMMANDS = tuple(f"dead-letters {name}" for name in ("list", "show", "redrive", "export"))
 HEAVY = ("torch", "funasr", "numpy", "boto3", "confluent_kafka", "av", "pydantic_settings", "structlog")
 
 
@@ -22,9 +23,9 @@ def tingxie() -> list[str]:
     return [sys.executable, "-m", "consumer"]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS])
 def test_each_command_explains_itself_with_examples(command: str) -> None:
-    for words in ([command, "--help"], [command, "-h"]):
+    for words in ([*command.split(), "--help"], [*command.split(), "-h"]):
         result = runner.invoke(cli.app, words)
         assert result.exit_code == 0
         assert f"tingxie {command}" in result.stdout.split("Examples")[1]
@@ -45,6 +46,10 @@ def test_help_names_all_commands() -> None:
         ["transcribe"],
         ["transcribe", "a.wav", "--format", "docx"],
         ["watch", "--limit", "0"],
+        ["dead-letters", "redrive", "--most", "0"],
+        ["dead-letters", "list", "--since", "yesterday"],
+        ["replay", "--rate", "0"],
+        ["replay", "--ids", "missing.txt"],
         ["check", "--create-topics", "--partitions", "0"],
         ["--config", "missing.toml", "check"],
         ["check", "--config", "missing.toml"],
@@ -66,6 +71,12 @@ def test_wrong_usage_ends_with_2_and_says_so_on_stderr(words: list[str]) -> None
         (["transcribe", "a.wav", "-f", "srt", "--timestamps", "none"], "--format srt needs times"),
         (["transcribe", "a.wav", "--hotword", ""], "--hotword: hotwords.0: string should have at least 1 character"),
         (["transcribe", ""], "an empty path"),
+        (["dead-letters", "show", "17"], "17: write PARTITION:OFFSET"),
+        (["replay", "--from", "yesterday"], "--from yesterday: give an offset, or a time"),
+        (["replay", "--from-bucket", "s3://a", "--topic", "t"], "--from-bucket and --topic exclude each other"),
+        (["replay", "--from-bucket", "s3://a", "--partition", "0"], "--from-bucket reads no topic"),
+        (["replay", "--from-bucket", "s3://a", "--from", "17"], "--from-bucket reads no topic"),
+        (["replay", "--id", "a b"], "--id a b: give letters"),
         (["transcribe", "s3://"], "s3://: no bucket"),
         (["transcribe", "s3:///key"], "s3:///key: no bucket"),
     ],

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
-from consumer.commands.terminal import printable
-from consumer.commands.watch import OBJECT_WIDTH, _clock, _json_line, _object, _terminal_line
+from consumer.commands.terminal import fit, printable
+from consumer.commands.watch import OBJECT_WIDTH, _clock, _json_line, _terminal_line
 from consumer.errors import NotMedia
 from consumer.events.deadletter import dead_letter_headers
 from consumer.events.stored import StoredTranscript, reference
@@ -141,7 +141,7 @@ def test_other_records_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", ["short.wav", "x" * 29, "x" * 30, "x" * 31, "录音" * 20, "录" * 15, "a" + "录" * 15])
 def test_object_names_take_one_width_and_keep_their_end(name: str) -> None:
-    cut = _object(name)
+    cut = fit(name, OBJECT_WIDTH)
     assert Console(width=80).measure(cut).maximum == OBJECT_WIDTH or cut.rstrip() == name
     assert name.endswith(cut.strip().removeprefix("…"))
 

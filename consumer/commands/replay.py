@@ -1,0 +1,286 @@
+"""``tingxie replay``: upload events once more.
+
+The window is fixed when a replay begins and kept in the journal (`consumer.kafka.journal`) under its id, with the ends
+that the target topic had. Copies carry the id and name their originals, so a replay that was killed finds behind those
+ends what it has sent, and sends the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import typer
+
+from consumer.commands.copying import progress_bar, quiet_logs
+from consumer.commands.replay_selection import Choice, Transcribed, copies_of, recordings_of
+from consumer.commands.replay_sources import BucketSource, Source, TopicSource
+from consumer.errors import UsageError
+from consumer.events.headers import Headers, replay_id
+from consumer.events.parse import parse
+from consumer.kafka.journal import (
+    Journal,
+    Value,
+    ensure_journal,
+    journal_topic,
+    read_journal,
+    spans_as_json,
+    spans_from_json,
+)
+from consumer.kafka.publisher import Publisher
+from consumer.kafka.records import Partition, Record
+from consumer.kafka.sink import OutgoingRecord
+from consumer.kafka.spans import Span, SpanReader
+from consumer.settings import Settings
+
+CopyTag = tuple[int, int, int]
+"""Partition and offset of an original, and which of its copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for.
+
+    Attributes:
+        id: of the replay.
+        choice: which events.
+        to_topic: where they go.
+        rate: most records a second; None for no bound.
+        dry_run: only tell.
+    """
+
+    id: str
+    choice: Choice
+    to_topic: str
+    rate: float | None = None
+    dry_run: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What must be the same when the replay is run again."""
+        return self.choice.as_json() | {"to_topic": self.to_topic}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the records of the window.
+
+    Attributes:
+        records: sent.
+        recordings: that they ask for.
+        before: records that an earlier run of this replay sent.
+        passed_over: the others, by reason.
+        first: of those that are sent, the oldest: time, place.
+        last: the newest.
+    """
+
+    records: int = 0
+    recordings: int = 0
+    before: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
+    first: tuple[int, str] | None = None
+    last: tuple[int, str] | None = None
+
+    def add(self, record: Record, recordings: int) -> None:
+        """Count a record that is sent."""
+        self.records += 1
+        self.recordings += recordings
+        place = (record.timestamp_ms, f"{record.topic}[{record.partition}] {record.offset}")
+        self.first = min(self.first or place, place)
+        self.last = max(self.last or place, place)
+
+    def tell(self, what: str) -> None:
+        """Print all of it."""
+        typer.echo(f"{self.records} records {what}, {self.recordings} recordings")
+        for title, place in (("first", self.first), ("last", self.last)):
+            if place is not None:
+                moment = datetime.fromtimestamp(place[0] / 1000, timezone.utc).astimezone()
+                typer.echo(f"  {title}: {moment:%Y-%m-%d %H:%M:%S}  {place[1]}")
+        for reason, count in sorted((self.passed_over + Counter({"sent before": self.before})).items()):
+            typer.echo(f"  passed over, {reason}: {count}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay fixed when it began.
+
+    Attributes:
+        begun_ms: epoch milliseconds.
+        spans: of the topic that is read; none where a bucket is.
+        targets: of the topic that is written: copies lie behind their ends.
+    """
+
+    begun_ms: int
+    spans: dict[Partition, Span]
+    targets: dict[Partition, Span]
+
+    @classmethod
+    def of(cls, entry: Value) -> Plan:
+        """The plan that an earlier run wrote down."""
+        return cls(entry["begun_ms"], spans_from_json(entry["spans"]), spans_from_json(entry["targets"]))
+
+    def entry(self, request: Request) -> Value:
+        """As it is written down."""
+        return {
+            "request": request.as_json(),
+            "begun_ms": self.begun_ms,
+            "spans": spans_as_json(self.spans),
+            "targets": spans_as_json(self.targets),
+        }
+
+
+def replay(settings: Settings, request: Request) -> None:
+    """Send upload events again, and say what was done.
+
+    Args:
+        settings: of the broker, the topics and the storage.
+        request: which, and where to.
+
+    Raises:
+        UsageError: the window is none, or an earlier run under this id had other options.
+        BrokerUnavailable: no broker answered, or a topic is missing.
+        TingxieError: broker or storage cannot go on; run again under the same id, nothing is lost.
+    """
+    quiet_logs(settings)
+    with closing(SpanReader(settings.kafka)) as reader:
+        entry = read_journal(reader, journal_topic(settings.topics)).get(f"replay/{request.id}")
+        if entry is not None and entry["request"] != request.as_json():
+            told = ", ".join(f"{name} {value}" for name, value in entry["request"].items() if value)
+            raise UsageError(f"replay {request.id} was begun with other options ({told}); give them, or another --id")
+        if entry is not None and "done" in entry:
+            typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")
+            return
+        plan = _plan(reader, request) if entry is None else Plan.of(entry)
+        source = _source(settings, reader, request.choice, plan)
+        sent = set() if entry is None else _sent_before(reader, request, plan, source)
+        run = _Run(settings, request, plan, source, sent, _transcribed(settings, reader, request.choice))
+        if request.dry_run:
+            run.look()
+            run.tally.tell("would be sent")
+            return
+        ensure_journal(settings.kafka, reader, journal_topic(settings.topics))
+        typer.echo(f"tingxie: replay {request.id}", err=True)
+        run.send()
+    run.tally.tell("sent")
+
+
+def _plan(reader: SpanReader, request: Request) -> Plan:
+    spans = {} if request.choice.bucket else _window(reader, request.choice)
+    return Plan(round(time.time() * 1000), spans, reader.whole(request.to_topic))
+
+
+def _window(reader: SpanReader, choice: Choice) -> dict[Partition, Span]:
+    spans = reader.whole(choice.topic)
+    if choice.partition is not None:
+        spans = {each: span for each, span in spans.items() if each[1] == choice.partition}
+        if not spans:
+            raise UsageError(f"--partition {choice.partition}: topic {choice.topic} has no such partition")
+    bounds = [bound for bound in (choice.start, choice.end) if bound is not None]
+    if len(spans) > 1 and any(bound.kind == "offset" for bound in bounds):
+        raise UsageError(f"topic {choice.topic} has {len(spans)} partitions: an offset needs --partition")
+    if choice.start is not None and choice.start.kind == "time":
+        spans = reader.since(spans, choice.start.value)
+    elif choice.start is not None:
+        spans = {each: Span(max(span.start, choice.start.value), span.end) for each, span in spans.items()}
+    if choice.end is not None and choice.end.kind == "offset":
+        spans = {each: Span(span.start, min(span.end, choice.end.value)) for each, span in spans.items()}
+    return spans
+
+
+def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) -> Source:
+    if choice.bucket is None:
+        return TopicSource(reader, choice.topic, plan.spans)
+    return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
+
+
+def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> set[Hashable]:
+    """The copies that earlier runs of this replay have left."""
+    spans = {}
+    for partition, span in reader.whole(request.to_topic).items():
+        begun = plan.targets.get(partition, Span(0, 0)).end
+        if span.start > begun:
+            typer.echo(
+                f"tingxie: topic {request.to_topic} has dropped records since replay {request.id} began: "
+                "some may be sent a second time; their transcripts have the same ids",
+                err=True,
+            )
+        spans[partition] = Span(max(span.start, begun), span.end)
+    ours = (record for record in reader.read(spans) if replay_id(record.headers) == request.id)
+    return {source.copy_id(each.key, each.headers) for each in ours}
+
+
+def _transcribed(settings: Settings, reader: SpanReader, choice: Choice) -> Transcribed | None:
+    if not choice.only_missing and choice.model_older_than is None:
+        return None
+    transcribed = Transcribed(choice.model_older_than)
+    spans = reader.whole(settings.topics.transcripts)
+    with progress_bar("reading transcripts", sum(map(len, spans.values()))) as advance:
+        for record in reader.read(spans):
+            transcribed.add(record.value)
+            advance(1)
+    return transcribed
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a replay."""
+
+    settings: Settings
+    request: Request
+    plan: Plan
+    source: Source
+    sent: set[Hashable]
+    transcribed: Transcribed | None
+    tally: Tally = field(default_factory=Tally)
+
+    def look(self) -> None:
+        """Count what would be sent."""
+        with progress_bar("reading", self.source.total) as advance:
+            for record in self.source.records():
+                self._copies(record)
+                advance(1)
+
+    def send(self) -> None:
+        """Send what was not sent yet."""
+        key, entry = f"replay/{self.request.id}", self.plan.entry(self.request)
+        with closing(Publisher[CopyTag](self.settings.kafka, rate=self.request.rate)) as publisher:
+            journal = Journal(publisher, journal_topic(self.settings.topics))
+            journal.note(key, entry)
+            publisher.finish()
+            try:
+                with progress_bar("replaying", self.source.total) as advance:
+                    self._send_all(publisher, advance)
+            except KeyboardInterrupt:
+                publisher.settle()
+                again = f"the same options with --id {self.request.id} send the rest"
+                typer.echo(f"tingxie: interrupted; {again}", err=True)
+                raise
+            journal.note(key, entry | {"done": self.tally.records + self.tally.before})
+            publisher.finish()
+
+    def _send_all(self, publisher: Publisher[CopyTag], advance: Callable[[int], None]) -> None:
+        for record in self.source.records():
+            for number, headers in enumerate(self._copies(record)):
+                copy = OutgoingRecord(self.request.to_topic, record.key, record.value, headers)
+                publisher.put((record.partition, record.offset, number), copy)
+            advance(1)
+        publisher.finish()
+
+    def _copies(self, record: Record) -> Iterable[Headers]:
+        """What is to be sent of a record, by the headers of each copy; counts it."""
+        choice = self.request.choice
+        chosen = recordings_of(choice, self.transcribed, record)
+        if isinstance(chosen, str):
+            self.tally.passed_over[chosen] += 1
+            return []
+        copies = copies_of(choice, record, chosen, self.request.id)
+        left = [headers for headers in copies if self.source.copy_id(record.key, headers) not in self.sent]
+        if not left:
+            self.tally.before += 1
+            return []
+        self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in left))
+        return left

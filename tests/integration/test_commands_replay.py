@@ -1,0 +1,250 @@
+"""`tingxie replay` on a real broker, and with a real service behind it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer
+
+from tests.conftest import Topics
+from tests.integration.harness import Seen, TopicReader, produce
+from tests.integration.shell import Command, tingxie
+from tests.integration.world import BUCKET, World, open_world
+from tests.servers import KafkaServer, VersityGateway
+from tests.unit.transcript.speech import span, transcript_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
+HOUR_S = 3600
+BEGIN_S = int(time.time()) // HOUR_S * HOUR_S - 100 * HOUR_S
+"""Brokers take no records from the future, and drop those that are a week old."""
+COMMAND_S = 60.0
+
+
+@pytest.fixture
+def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
+    return {
+        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
+        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
+        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
+        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
+    }
+
+
+def announce(kafka: KafkaServer, topics: Topics, count: int) -> None:
+    """Native events, one an hour from the beginning on, over all partitions."""
+    refused: list[object] = []
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for number in range(count):
+        value = json.dumps({"bucket": "audio-in", "key": f"{number}.wav"}).encode()
+        producer.produce(
+            topics.uploads,
+            value,
+            b"key-%d" % number,
+            partition=number % 4,
+            timestamp=(BEGIN_S + number * HOUR_S) * 1000,
+            on_delivery=lambda error, _: refused.append(error) if error is not None else None,
+        )
+    assert producer.flush(20) == 0
+    assert refused == []
+
+
+def hour(number: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(BEGIN_S + number * HOUR_S))
+
+
+def copies(kafka: KafkaServer, topic: str, replay: str) -> list[Seen]:
+    with closing(TopicReader(kafka.bootstrap_servers, topic)) as reader:
+        return [each for each in reader.all() if each.headers.get("tingxie-replay") == replay]
+
+
+def numbers(seen: list[Seen]) -> list[int]:
+    return sorted(int(each.json["key"].removesuffix(".wav")) for each in seen)
+
+
+def test_a_window_of_time_is_sent_again_once(kafka: KafkaServer, topics: Topics, environment: dict[str, str]) -> None:
+    announce(kafka, topics, 24)
+    produce(kafka.bootstrap_servers, topics.uploads, b"nonsense")
+    window = ("replay", "--from", hour(2), "--to", hour(8), "--id", "r1")
+    code, out, _ = tingxie(environment, *window, "--dry-run")
+    assert (code, out.splitlines()[0]) == (0, "6 records would be sent, 6 recordings")
+    assert out.splitlines()[1].endswith(f"{topics.uploads}[2] 0")
+    assert copies(kafka, topics.uploads, "r1") == []
+    code, out, err = tingxie(environment, *window)
+    assert (code, out.splitlines()[0], err) == (0, "6 records sent, 6 recordings", "tingxie: replay r1\n")
+    code, out, _ = tingxie(environment, *window)
+    assert (code, out) == (0, "replay r1 is done: 6 records were sent\n")
+    sent = copies(kafka, topics.uploads, "r1")
+    assert numbers(sent) == [2, 3, 4, 5, 6, 7]
+    assert {each.key for each in sent} == {b"key-%d" % number for number in range(2, 8)}
+    assert {each.headers["tingxie-copy-of"].split("/")[0] for each in sent} == {topics.uploads}
+    code, _, err = tingxie(environment, "replay", "--id", "r1", "--key", "*")
+    assert code == 2
+    assert "replay r1 was begun with other options" in err
+    code, out, _ = tingxie(environment, "replay", "--id", "r2")
+    assert out.splitlines()[0] == "24 records sent, 24 recordings"
+    assert "  passed over, copy: 6" in out.splitlines()
+    assert "  passed over, no event: 1" in out.splitlines()
+
+
+def test_offsets_of_a_partition_and_another_topic(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str], unique_name: Callable[[str], str]
+) -> None:
+    announce(kafka, topics, 16)
+    other = unique_name("replayed")
+    kafka.create_topics(other)
+    code, _, err = tingxie(environment, "replay", "--from", "1")
+    assert code == 2
+    assert "has 4 partitions: an offset needs --partition" in err
+    words = ("--partition", "2", "--from", "1", "--to", "3", "--to-topic", other, "--id", "r1")
+    assert tingxie(environment, "replay", *words)[0] == 0
+    assert numbers(copies(kafka, other, "r1")) == [6, 10]
+    assert copies(kafka, topics.uploads, "r1") == []
+
+
+def test_only_what_has_no_transcript(kafka: KafkaServer, topics: Topics, environment: dict[str, str]) -> None:
+    announce(kafka, topics, 4)
+    made = transcript_of([span("你 好。")])
+    for number, revision in ((1, "v2.0.4"), (2, "v2.1.0")):
+        source = made.source.model_copy(update={"bucket": "audio-in", "key": f"{number}.wav"})
+        model = made.model.model_copy(update={"revision": revision})
+        value = made.model_copy(update={"source": source, "model": model}).to_bytes()
+        produce(kafka.bootstrap_servers, topics.transcripts, value)
+    code, out, _ = tingxie(environment, "replay", "--only-missing", "--id", "missing")
+    assert code == 0
+    assert "  passed over, transcribed: 2" in out.splitlines()
+    assert numbers(copies(kafka, topics.uploads, "missing")) == [0, 3]
+    assert tingxie(environment, "replay", "--model-older-than", "v2.1.0", "--id", "upgrade")[0] == 0
+    assert numbers(copies(kafka, topics.uploads, "upgrade")) == [0, 1, 3]
+
+
+def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str]
+) -> None:
+    announce(kafka, topics, 80)
+    for ending in (signal.SIGKILL, signal.SIGINT):
+        before = len(copies(kafka, topics.uploads, "r1"))
+        with (
+            Command(environment, "replay", "--id", "r1", "--rate", "20") as replaying,
+            closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
+        ):
+            reader.until(lambda seen, before=before: len(seen) >= 80 + before + 8)  # type: ignore[misc]
+            replaying.process.send_signal(ending)
+            code, _, err = replaying.end()
+        assert code == (130 if ending == signal.SIGINT else -signal.SIGKILL)
+        assert ("the same options with --id r1 send the rest" in err) == (ending == signal.SIGINT)
+        produce(kafka.bootstrap_servers, topics.uploads, b'{"bucket": "audio-in", "key": "99.wav"}')
+    assert len(copies(kafka, topics.uploads, "r1")) < 80
+    code, out, _ = tingxie(environment, "replay", "--id", "r1")
+    assert code == 0
+    assert "passed over, sent before" in out
+    assert numbers(copies(kafka, topics.uploads, "r1")) == list(range(80)), "none missing, none twice, none from later"
+
+
+def test_what_lies_in_a_bucket_is_announced_once(
+    kafka: KafkaServer,
+    topics: Topics,
+    service_environment: dict[str, str],
+    bucket: str,
+    bucket_server: VersityGateway,
+    s3: Callable[..., S3Client],
+) -> None:
+    client = s3(bucket_server.endpoint_url)
+    keys = ["calls/a b+c.wav", "calls/日本.mp3", "calls/readme.txt", "other/z.wav"]
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=key, Body=b"sound")
+    words = ("replay", "--from-bucket", f"s3://{bucket}/calls/", "--id", "r1")
+    code, out, _ = tingxie(service_environment, *words, "--dry-run")
+    assert (code, out.splitlines()[0]) == (0, "2 records would be sent, 2 recordings")
+    assert tingxie(service_environment, *words)[0] == 0
+    sent = copies(kafka, topics.uploads, "r1")
+    assert {each.json["key"] for each in sent} == {keys[0], keys[1]}
+    assert {each.key for each in sent} == {f"{bucket}/{key}".encode() for key in keys[:2]}
+    assert {each.json["etag"] for each in sent} == {client.head_object(Bucket=bucket, Key=keys[0])["ETag"].strip('"')}
+    journal = f"{topics.uploads}.journal"
+    with closing(TopicReader(kafka.bootstrap_servers, journal)) as reader:
+        (*_, begun, _) = [each for each in reader.all() if each.key == b"replay/r1"]
+    produce(kafka.bootstrap_servers, journal, begun.value, key=begun.key)  # as if it was killed before it was done
+    client.put_object(Bucket=bucket, Key="calls/later.wav", Body=b"sound")
+    code, out, _ = tingxie(service_environment, *words)
+    assert (code, out.splitlines()[0]) == (0, "0 records sent, 0 recordings")
+    assert "  passed over, sent before: 2" in out.splitlines()
+    assert len(copies(kafka, topics.uploads, "r1")) == 2
+    code, _, err = tingxie(service_environment, "replay", "--from-bucket", "s3://nowhere")
+    assert code == 1
+    assert "nowhere" in err
+
+
+BEFORE, WITHIN, AFTER = 150, 250, 100
+
+
+@pytest.fixture
+def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
+    with open_world(kafka, demo_models, tmp_path, s3) as world:
+        yield world
+
+
+def next_second() -> str:
+    """The beginning of the next second, once it has come: times of the command line have no fractions."""
+    begin = int(time.time()) + 1
+    while time.time() < begin:
+        time.sleep(0.01)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin))
+
+
+def newer_model(models: Path, folder: Path) -> Path:
+    """The same recogniser under another revision: the digest of its weights."""
+    shutil.copytree(models / "paraformer", folder)
+    with zipfile.ZipFile(folder / "model.pt", "a") as weights:
+        weights.comment = b"newer"
+    return folder
+
+
+def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
+    world: World, demo_models: Path, tmp_path: Path
+) -> None:
+    bounds: list[str] = []
+    with world.service():
+        for count in (BEFORE, WITHIN, AFTER):
+            for number in range(count):
+                world.upload(f"{len(bounds)}/{number}.wav", SAMPLE.read_bytes())
+            bounds.append(next_second())
+        world.transcripts_read.until(lambda seen: len(seen) >= BEFORE + WITHIN + AFTER)
+        world.group.wait_for_no_lag()
+    old = {each.json["model"]["revision"] for each in world.transcripts_read.records}
+    assert len(old) == 1
+    window = ("--from", bounds[0], "--to", bounds[1], "--id", "upgrade", "--rate", "60")
+    with world.service(TINGXIE_ENGINE__MODEL=str(newer_model(demo_models, tmp_path / "newer"))):
+        with (
+            Command(world.environment, "replay", *window) as replaying,
+            closing(TopicReader(world.kafka.bootstrap_servers, world.uploads)) as reader,
+        ):
+            reader.until(lambda seen: len(seen) >= BEFORE + WITHIN + AFTER + 50)
+            replaying.process.send_signal(signal.SIGKILL)
+            assert replaying.process.wait(COMMAND_S) == -signal.SIGKILL
+        code, _, _ = tingxie(world.environment, "replay", *window)
+        assert code == 0
+        world.transcripts_read.until(lambda seen: len(seen) >= BEFORE + WITHIN + AFTER + WITHIN)
+        world.group.wait_for_no_lag()
+    again = [each for each in world.transcripts_read.all() if each.headers.get("tingxie-replay") == "upgrade"]
+    assert Counter((each.key or b"").decode() for each in again) == {
+        f"{BUCKET}/1/{number}.wav": 1 for number in range(WITHIN)
+    }
+    new = {each.json["model"]["revision"] for each in again}
+    assert len(new) == 1
+    assert new != old
+    assert len(world.transcripts_read.records) == BEFORE + WITHIN + AFTER + WITHIN
+    assert world.dead_letters_read.all() == []
