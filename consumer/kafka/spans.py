@@ -98,7 +98,7 @@ class SpanReader:
         self._consumer.resume(wanted)  # a pause outlives the assignment it was made in
         heard = time.monotonic()
         while left:
-            with fatal_errors(self._settings):
+            with fatal_errors(self._settings, ", ".join(sorted({each.topic for each in wanted}))):
                 message = self._consumer.poll(POLL_S)
             if self._stop is not None:
                 raise self._stop
