@@ -85,7 +85,7 @@ class Metrics:
         )
         self.consumption_blocked = Gauge(
             "tingxie_consumption_blocked",
-            "1 while nothing is taken in because too many recordings ended as dead letters.",
+            "1 while nothing is taken in: too many recordings ended as dead letters, or the spool's disk is full.",
             registry=registry,
         )
         self.commit_offset = Gauge(

@@ -20,6 +20,9 @@ class Limits:
 PATIENCE_S = 1.0
 """How long a full house only holds the polling before partitions are paused. Far below any ``max.poll.interval.ms``."""
 
+CROWDED_S = 10.0
+"""How long the disk may be full before that is said: recordings in work come and go."""
+
 
 class Door(Enum):
     """Whether records are taken."""
@@ -41,6 +44,25 @@ class Intake:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._full_since: float | None = None
+        self._crowded_since: float | None = None
+
+    def crowded_for_long(self, now: float, *, crowded: bool) -> str | None:
+        """Why nothing is taken in, for a person, when the disk is the reason and it does not pass by itself.
+
+        Args:
+            now: seconds of a monotonic clock.
+            crowded: whether the disk has too little room.
+        """
+        if not crowded:
+            self._crowded_since = None
+        elif self._crowded_since is None:
+            self._crowded_since = now
+        if self._crowded_since is None or now - self._crowded_since < CROWDED_S:
+            return None
+        return (
+            "the disk of limits.spool_dir has less room than limits.spool_free_bytes; consumption is paused until "
+            "it has more: remove what is not ours from it, give it more, or lower the limit"
+        )
 
     def update(self, load: Load, now: float, *, blocked: bool = False) -> Door:
         """Whether records may be taken.

@@ -176,10 +176,12 @@ class Service:
         if self._resume.is_set():
             self._resume.clear()
             self._breaker.close()
-        if self._breaker.reason != self._blocked_by:
-            self._blocked_by = self._breaker.reason
-            self._observer.blocked(self._blocked_by)
-        return bool(self._outbox) or self._admission.closed or self._flow.crowded or self._breaker.room(now) == 0
+        crowded = self._flow.crowded
+        reason = self._breaker.reason or self._intake.crowded_for_long(now, crowded=crowded)
+        if reason != self._blocked_by:
+            self._blocked_by = reason
+            self._observer.blocked(reason)
+        return bool(self._outbox) or self._admission.closed or crowded or self._breaker.room(now) == 0
 
     def _read(self, timeout_s: float) -> None:
         for _ in range(TURN_RECORDS):

@@ -75,6 +75,7 @@ class Spool:
                 self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._directory))
                 self._lock = (self._folder / LOCK).open("xb")
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._check_size()
         except KeyboardInterrupt:
             self.close()
             raise
@@ -109,6 +110,16 @@ class Spool:
             return False
         disk = os.statvfs(self.folder)
         return disk.f_bavail * disk.f_frsize < self._keep_free
+
+    def _check_size(self) -> None:
+        """Refuse a disk on which nothing could ever be begun."""
+        disk = os.statvfs(self.folder)
+        if disk.f_blocks * disk.f_frsize <= self._keep_free:
+            self.close()
+            raise UsageError(
+                f"limits.spool_free_bytes: {self._keep_free} is more than the disk of limits.spool_dir "
+                f"({self._directory}) has; lower it, or give the spool a larger disk"
+            )
 
     def new_path(self, suffix: str = "") -> Path:
         """A name in the folder that nothing else has; no file is made. Thread-safe."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.pipeline.budgets import Door, Intake, Limits
+from consumer.pipeline.budgets import CROWDED_S, Door, Intake, Limits
 from consumer.pipeline.observer import Load
 
 LIMITS = Limits(records=100, bytes=1000, audio_ms=60_000)
@@ -45,3 +45,15 @@ def test_the_smallest_limits_never_lock_up(limit: int, loads: list[tuple[int, fl
         now += pause
         intake.update(Load(load, load, load), now, blocked=blocked)
     assert intake.update(Load(0, 0, 0), now) is Door.OPEN
+
+
+def test_a_disk_that_stays_full_is_told_and_one_that_passes_is_not() -> None:
+    intake = Intake(Limits(1, 1, 1))
+    assert intake.crowded_for_long(0.0, crowded=True) is None
+    assert intake.crowded_for_long(CROWDED_S - 1, crowded=True) is None
+    assert intake.crowded_for_long(CROWDED_S - 0.5, crowded=False) is None
+    assert intake.crowded_for_long(CROWDED_S, crowded=True) is None
+    reason = intake.crowded_for_long(2 * CROWDED_S, crowded=True)
+    assert reason is not None
+    assert "limits.spool_free_bytes" in reason
+    assert intake.crowded_for_long(3 * CROWDED_S, crowded=False) is None

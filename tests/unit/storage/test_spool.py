@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -171,3 +172,18 @@ def test_children_do_not_keep_the_lock(tmp_path: Path) -> None:
                 assert not Path(folder).exists()
         finally:
             os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_disk_smaller_than_what_should_stay_free_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="limits.spool_free_bytes"), Spool(tmp_path, keep_free=2**60):
+        pass
+    assert list(tmp_path.glob("process-*")) == []
+
+
+def test_crowded_is_less_room_than_should_stay_free(tmp_path: Path) -> None:
+    with Spool(tmp_path, keep_free=shutil.disk_usage(tmp_path).total - 1) as spool:
+        assert spool.crowded()
+    with Spool(tmp_path, keep_free=1) as spool:
+        assert not spool.crowded()
+    with Spool(tmp_path) as spool:
+        assert not spool.crowded()
