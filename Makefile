@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Extra arguments of pytest: make unit ARGS="-k offsets"
 ARGS ?=
+# Processes of `make test`. Most tests on servers wait more than they work; each process starts a broker of its own.
+WORKERS ?= 2
 # Of the fault suite, in seconds; and the number its plan is drawn from: a random one, which it prints.
 DURATION ?=
 SEED ?=
@@ -19,7 +21,7 @@ demo: environment ## recordings in, transcripts out: broker, bucket and service 
 	@$(BIN)/tingxie demo
 
 test: lint types servers ## everything: style, types, imports, unit and property tests, tests on real servers
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: environment ## ruff, import contracts, shell scripts, Dockerfile
 	$(BIN)/ruff check .

@@ -130,12 +130,15 @@ def open_service(
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
     limits, telemetry, engine = settings.limits, settings.telemetry, settings.engine
+    watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
     loop = HealthObserver(
         health,
         settings.kafka.bootstrap_servers,
         start=Deadline(engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
         # A turn in which partitions go to another member lasts as long as that may.
         turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
+        # The first record may be what hangs, before the watchdog looks again.
+        **({"started": watchdog.put_off} if supervised else {}),
     )
     everyone = Observers(
         LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
@@ -144,7 +147,6 @@ def open_service(
         if telemetry.port:
             server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
-        watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
         if supervised:
             watchdog.start()
             stack.callback(watchdog.close)

@@ -102,13 +102,17 @@ class Watchdog:
         self._thread.join(GRACE_S)
         self._end.never()
 
+    def put_off(self) -> None:
+        """Set the interpreter's timer anew, to the time that is right from now on. Any thread may."""
+        self._end.unless_put_off(self._silence_s())
+
     def look(self, now: float) -> None:
         """Look once.
 
         Args:
             now: monotonic seconds.
         """
-        self._end.unless_put_off(self._silence_s())
+        self.put_off()
         overdue = self._vigil.look([each for doing in self._watched for each in doing()], now)
         self._health.stuck(str(overdue[0]) if overdue else None)
         if not overdue:

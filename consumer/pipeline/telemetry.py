@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -218,7 +218,15 @@ class InWork(Observer):
 class HealthObserver(Observer):
     """Tells probes and watchdog that the loop turns, and whether the process can do its job."""
 
-    def __init__(self, health: Health, bootstrap_servers: str, *, start: Deadline, turn: Deadline) -> None:
+    def __init__(
+        self,
+        health: Health,
+        bootstrap_servers: str,
+        *,
+        start: Deadline,
+        turn: Deadline,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make the observer, at the start of the process.
 
         Args:
@@ -226,7 +234,9 @@ class HealthObserver(Observer):
             bootstrap_servers: as the settings name the broker.
             start: of the time until the loop turns first.
             turn: of one turn.
+            started: called once, before the first record is taken.
         """
+        self._started = started
         self._health = health
         self._bootstrap_servers = bootstrap_servers
         self._deadline = start
@@ -264,3 +274,4 @@ class HealthObserver(Observer):
         if self._deadline is not self._turn:
             self._deadline = self._turn
             self._health.started()
+            self._started()
