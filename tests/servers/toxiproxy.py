@@ -80,9 +80,15 @@ class Toxiproxy(Server):
 
     def _toxic(self, name: str, kind: str, attributes: Mapping[str, int]) -> None:
         document = {"name": kind, "type": kind, "stream": "downstream", "toxicity": 1.0, "attributes": attributes}
-        self._ask("POST", f"/proxies/{name}/toxics", document)
+        documents = [document]
         if kind == "timeout":
-            self._ask("POST", f"/proxies/{name}/toxics", {**document, "name": "upstream", "stream": "upstream"})
+            documents.append({**document, "name": "upstream", "stream": "upstream"})
+        # One fault may begin before an earlier one of its kind was healed: the later counts.
+        there = {toxic["name"] for toxic in self._ask("GET", f"/proxies/{name}/toxics")}
+        for each in documents:
+            if each["name"] in there:
+                self._ask("DELETE", f"/proxies/{name}/toxics/{each['name']}")
+            self._ask("POST", f"/proxies/{name}/toxics", each)
 
     def _ask(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_S)
