@@ -80,7 +80,7 @@ class Idle:
         return []
 
 
-def idle_engine(_: object, notify: Callable[[], None]) -> Idle:
+def idle_engine(_: object, notify: Callable[[], None], **_more: object) -> Idle:
     """In place of the engine."""
     return Idle("engine", notify=notify)
 
