@@ -244,7 +244,7 @@ class Service:
     def _commit_if_due(self, now: float) -> None:
         self._note_commits()
         wait_s = URGENT_COMMIT_S if self._tracker.urgent else self._settings.kafka.commit_interval_ms / 1000
-        if now >= self._last_commit + wait_s:
+        if now >= self._last_commit + wait_s and not self._source.committing:
             self._last_commit = now
             self._source.commit(self._tracker.commits(), wait=False)
 
@@ -258,11 +258,14 @@ class Service:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_reports()
-            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
             # A commit that blocks would wait for a broker that is away until the session is over.
             deadline = time.monotonic() + SETTLE_S
-            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
+            while self._source.committing and time.monotonic() < deadline:
                 self._source.poll(IDLE_POLL_S)  # a record that comes is not taken, so its offset is not committed
+            self._note_commits()
+            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
+            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
+                self._source.poll(IDLE_POLL_S)
                 self._note_commits()
         except StopError as error:
             log.warning("the last commit failed", error=str(error))
