@@ -27,6 +27,7 @@ from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
+from consumer.pipeline.traces import open_traces
 from consumer.pipeline.work import Gates
 from consumer.settings import Settings
 from consumer.stage import Deadline
@@ -118,7 +119,7 @@ def _silence_s(settings: Settings, health: Health) -> float:
 def open_service(
     settings: Settings, *, observer: Observer | None = None, supervised: bool = False
 ) -> Iterator[Service]:
-    """The service with its logs, metrics and health; closed on exit.
+    """The service with its logs, metrics, health and traces; closed on exit.
 
     Args:
         settings: all of them.
@@ -126,7 +127,8 @@ def open_service(
         supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
-        UsageError: the spool folder, the storage settings or the telemetry port cannot be used.
+        UsageError: the spool folder, the storage settings, the telemetry port or a variable of OpenTelemetry cannot be
+            used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
     limits, telemetry, engine = settings.limits, settings.telemetry, settings.engine
@@ -140,10 +142,16 @@ def open_service(
         # The first record may be what hangs, before the watchdog looks again.
         **({"started": watchdog.put_off} if supervised else {}),
     )
-    everyone = Observers(
-        LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
-    )
     with ExitStack() as stack:
+        traces = stack.enter_context(open_traces(settings))
+        everyone = Observers(
+            LogObserver(traces.trace_id),
+            MetricsObserver(metrics),
+            loop,
+            in_work,
+            traces,
+            *([observer] if observer is not None else []),
+        )
         if telemetry.port:
             server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
@@ -182,4 +190,5 @@ def open_service(
                 settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
             ),
             observer=everyone,
+            traces=traces,
         )

@@ -76,6 +76,16 @@ def _without_user(url: str | None) -> str | None:
     return url
 
 
+def _collector(url: str) -> str:
+    """The URL itself; one that carries a password would show it in the line that tells of a collector that is away."""
+    scheme, _, rest = url.partition("://")
+    if url and (scheme not in {"http", "https"} or not rest):
+        raise ValueError(f"{url!r} is no URL of http or https, such as http://collector:4318")
+    if "@" in rest.partition("/")[0]:
+        raise ValueError("the URL holds a user or password; give them as header in OTEL_EXPORTER_OTLP_HEADERS")
+    return url
+
+
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typo is not silently the default."""
 
@@ -264,7 +274,7 @@ class RetrySettings(Section):
 
 
 class TelemetrySettings(Section):
-    """Logs, metrics and health."""
+    """Logs, metrics, health and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe level that is written"
@@ -275,6 +285,21 @@ class TelemetrySettings(Section):
     host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
     port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
+    traces: Literal["off", "otlp"] = Field(
+        default="off", description="otlp: a trace of each recording goes to an OpenTelemetry collector"
+    )
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        default="",
+        description="URL of a collector that takes OTLP over HTTP, without /v1/traces; "
+        "empty: OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4318",
+    )
+    trace_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of recordings that are traced, where the upload's own trace does not say; "
+        "unset: OTEL_TRACES_SAMPLER, else all",
+    )
 
 
 class Settings(BaseSettings):
