@@ -285,8 +285,8 @@ class TelemetrySettings(Section):
     host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
     port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
-    traces: Literal["off", "otlp"] = Field(
-        default="off", description="otlp: a trace of each recording goes to an OpenTelemetry collector"
+    traces: Literal["none", "otlp"] = Field(
+        default="none", description="otlp: a trace of each recording goes to an OpenTelemetry collector"
     )
     otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
         default="",

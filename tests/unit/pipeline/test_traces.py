@@ -19,7 +19,7 @@ with open_service(load_settings()):
 """
 
 
-@pytest.mark.parametrize(("traces", "imported"), [("off", "False"), ("otlp", "True")])
+@pytest.mark.parametrize(("traces", "imported"), [("none", "False"), ("otlp", "True")])
 def test_the_library_is_imported_only_where_traces_are_asked_for(tmp_path: Path, traces: str, imported: str) -> None:
     settings = {"TELEMETRY__TRACES": traces, "TELEMETRY__PORT": "0", "LIMITS__SPOOL_DIR": str(tmp_path)}
     done = subprocess.run(
