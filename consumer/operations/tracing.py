@@ -24,11 +24,14 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import Tracer
 
 from consumer import __version__
-from consumer.errors import UsageError
+from consumer.errors import TingxieError, UsageError
 from consumer.settings import TelemetrySettings
 
 FLUSH_S = 3.0
 """For the last spans to reach the collector, when the work is over: grace periods leave more."""
+
+CHECK_S = 5.0
+"""For a collector to answer, when it is only asked whether it is there."""
 
 LOCAL = "http://localhost:4318"
 """Where a collector listens by default."""
@@ -63,6 +66,21 @@ def open_tracer(settings: TelemetrySettings) -> Iterator[Tracer]:
         flush.join(FLUSH_S)
         if flush.is_alive():
             log.warning("the last traces are lost: the collector does not answer", endpoint=endpoint)
+
+
+def check_collector(settings: TelemetrySettings) -> str:
+    """Send the collector no spans, which it answers like any; returns its endpoint.
+
+    Raises:
+        TingxieError: it does not take them; with the cause.
+    """
+    endpoint = traces_endpoint(settings)
+    library = _LibraryLog()
+    library.attach()
+    if OTLPSpanExporter(endpoint, timeout=CHECK_S).export([]) is not SpanExportResult.SUCCESS:
+        cause = library.cause or "no answer"
+        raise TingxieError(f"{endpoint} does not take traces: {cause}; check telemetry.otlp_endpoint")
+    return endpoint
 
 
 def traces_endpoint(settings: TelemetrySettings) -> str:
