@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
@@ -29,7 +29,7 @@ from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, L
 from consumer.pipeline.threads import ThreadStage
 from consumer.pipeline.traces import open_traces
 from consumer.pipeline.work import Gates
-from consumer.settings import Settings
+from consumer.settings import LimitSettings, Settings
 from consumer.stage import Deadline
 from consumer.storage.files import LocalFetcher
 from consumer.storage.objects import ObjectFetcher
@@ -115,6 +115,38 @@ def _silence_s(settings: Settings, health: Health) -> float:
     return engine.load_seconds if health.starting else max(engine.stall_seconds, limits.stall_seconds)
 
 
+def _loop_observer(settings: Settings, health: Health, started: Callable[[], None]) -> HealthObserver:
+    limits = settings.limits
+    return HealthObserver(
+        health,
+        settings.kafka.bootstrap_servers,
+        start=Deadline(settings.engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
+        # A turn in which partitions go to another member lasts as long as that may.
+        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
+        started=started,
+    )
+
+
+def _intake(limits: LimitSettings) -> Intake:
+    audio_ms = limits.in_flight_audio_seconds * 1000
+    return Intake(Limits(limits.in_flight_records, limits.in_flight_bytes, audio_ms))
+
+
+def _breaker(limits: LimitSettings) -> Breaker:
+    return Breaker(
+        BreakerLimits(
+            limits.dead_letter_share,
+            limits.dead_letter_count,
+            limits.dead_letter_window_seconds,
+            limits.dead_letter_probe_seconds,
+        )
+    )
+
+
+def _nothing() -> None:
+    """Nobody wants to be told."""
+
+
 @contextmanager
 def open_service(
     settings: Settings, *, observer: Observer | None = None, supervised: bool = False
@@ -131,17 +163,10 @@ def open_service(
             used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
-    limits, telemetry, engine = settings.limits, settings.telemetry, settings.engine
+    limits, telemetry = settings.limits, settings.telemetry
     watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
-    loop = HealthObserver(
-        health,
-        settings.kafka.bootstrap_servers,
-        start=Deadline(engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
-        # A turn in which partitions go to another member lasts as long as that may.
-        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
-        # The first record may be what hangs, before the watchdog looks again.
-        **({"started": watchdog.put_off} if supervised else {}),
-    )
+    # The first record may be what hangs, before the watchdog looks again.
+    loop = _loop_observer(settings, health, started=watchdog.put_off if supervised else _nothing)
     with ExitStack() as stack:
         traces = stack.enter_context(open_traces(settings))
         everyone = Observers(
@@ -175,17 +200,8 @@ def open_service(
             settings=settings,
             flow=flow,
             sink=sink,
-            intake=Intake(
-                Limits(limits.in_flight_records, limits.in_flight_bytes, limits.in_flight_audio_seconds * 1000)
-            ),
-            breaker=Breaker(
-                BreakerLimits(
-                    limits.dead_letter_share,
-                    limits.dead_letter_count,
-                    limits.dead_letter_window_seconds,
-                    limits.dead_letter_probe_seconds,
-                )
-            ),
+            intake=_intake(limits),
+            breaker=_breaker(limits),
             outgoing=Outgoing(
                 settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
             ),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from consumer.commands.arguments import TIMES, Config, examples, settings_of
+from consumer.commands.arguments import TIMES, Config, epoch_ms, examples, settings_of
 from consumer.commands.dead_letters import dead_letters
 from consumer.errors import TingxieError, UsageError
 
@@ -179,8 +179,8 @@ def watch(
     if from_beginning and since is not None:
         raise UsageError("--from-beginning and --since exclude each other: give one of them")
     start: Literal["beginning", "end"] | int = "beginning" if from_beginning else "end"
-    if since is not None:
-        start = round(since.timestamp() * 1000)
+    if (since_ms := epoch_ms(since)) is not None:
+        start = since_ms
     follow(settings_of(ctx, config), start, dead_letters=dead_letters, limit=limit, as_json=json)
 
 

@@ -44,6 +44,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._add_records(registry)
+        self._add_work(registry)
+        self._add_group(registry)
+        self._add_engine(registry)
+        self.build_info = Gauge(
+            "tingxie_build_info", "Always 1; the labels tell what runs.", ["version"], registry=registry
+        )
+        self.build_info.labels(__version__).set(1)
+
+    def _add_records(self, registry: CollectorRegistry) -> None:
         self.records = Counter(
             "tingxie_records_total",
             "Recordings ended, by outcome: completed, no_speech, dead_letter; and events skipped.",
@@ -76,6 +86,8 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+
+    def _add_work(self, registry: CollectorRegistry) -> None:
         self.in_flight_records = Gauge("tingxie_in_flight_records", "Recordings in work.", registry=registry)
         self.in_flight_bytes = Gauge(
             "tingxie_in_flight_bytes", "Bytes of the objects of recordings in work.", registry=registry
@@ -88,6 +100,8 @@ class Metrics:
             "1 while nothing is taken in: too many recordings ended as dead letters, or the spool's disk is full.",
             registry=registry,
         )
+
+    def _add_group(self, registry: CollectorRegistry) -> None:
         self.commit_offset = Gauge(
             "tingxie_commit_offset", "Last committed offset.", ["topic", "partition"], registry=registry
         )
@@ -106,11 +120,6 @@ class Metrics:
         self.rebalances = Counter(
             "tingxie_rebalances_total", "Changes of the assignment.", ["change"], registry=registry
         )
-        self._add_engine(registry)
-        self.build_info = Gauge(
-            "tingxie_build_info", "Always 1; the labels tell what runs.", ["version"], registry=registry
-        )
-        self.build_info.labels(__version__).set(1)
 
     def _add_engine(self, registry: CollectorRegistry) -> None:
         self.batch_segments = Histogram(

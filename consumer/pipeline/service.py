@@ -295,7 +295,7 @@ class Service:
         self._outbox.keep(self._tasks)
         gone = set(partitions)
         deadline = time.monotonic() + self._settings.limits.revoke_seconds
-        while time.monotonic() < deadline and any((each.topic, each.partition) in gone for each in self._tasks):
+        while time.monotonic() < deadline and any(each.topic_partition in gone for each in self._tasks):
             self._work(time.monotonic())
             self._flow.wait(IDLE_POLL_S)
         self._take_reports()

@@ -160,7 +160,7 @@ class Spans(Traces):
         """End the spans of recordings whose partition somebody else has now."""
         if change != "assigned":
             gone = set(partitions)
-            for tag in [tag for tag in self._traced if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+            for tag in [tag for tag in self._traced if isinstance(tag, Ticket) and tag.topic_partition in gone]:
                 self._abandon(tag, f"partition_{change}")
 
     def trace_id(self, tag: Hashable) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +27,12 @@ def coordinates(tag: Hashable) -> dict[str, Any]:
     if not isinstance(tag, Ticket):
         return {}
     return {"topic": tag.topic, "partition": tag.partition, "offset": tag.offset, "recording": tag.index}
+
+
+def _tags_of(partitions: Sequence[Partition], tags: Iterable[Hashable]) -> list[Hashable]:
+    """Those of some tags whose records lie in some partitions."""
+    wanted = set(partitions)
+    return [tag for tag in tags if isinstance(tag, Ticket) and tag.topic_partition in wanted]
 
 
 class LogObserver(Observer):
@@ -143,8 +149,7 @@ class MetricsObserver(Observer):
         """Count the change; ends of partitions that are gone are never acknowledged."""
         self._metrics.rebalances.labels(change).inc()
         if change != "assigned":
-            gone = set(partitions)
-            for tag in [tag for tag in self._ended if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+            for tag in _tags_of(partitions, self._ended):
                 del self._ended[tag]
 
     def membership(self, membership: Membership) -> None:
@@ -222,8 +227,7 @@ class InWork(Observer):
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Forget what belongs to others now."""
         if change != "assigned":
-            gone = set(partitions)
-            for tag in [tag for tag in self._records if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+            for tag in _tags_of(partitions, self._records):
                 del self._records[tag]
 
 
