@@ -138,6 +138,7 @@ class _LibraryLog(logging.Handler):
         library = logging.getLogger("opentelemetry")
         library.handlers[:] = [self]
         library.propagate = False
+        library.setLevel(logging.WARNING)  # causes are warnings, whatever else is written
 
     def forget(self) -> None:
         """What comes from now on is of another export."""
@@ -147,6 +148,6 @@ class _LibraryLog(logging.Handler):
         """Any thread may call this."""
         if record.name.startswith("opentelemetry.exporter."):
             self.cause = self.cause or record.getMessage()
-        elif record.msg not in self._said:
+        elif record.msg not in self._said and (root := logging.getLogger()).isEnabledFor(record.levelno):
             self._said.add(record.msg)
-            logging.getLogger().handle(record)
+            root.handle(record)

@@ -100,10 +100,10 @@ class Spans(Traces):
         traced = self._traced.get(tag)
         if traced is None or traced.stage == stage:
             return  # one for all tries; and ``publish`` began when its record was made
-        if traced.part is not None:
-            # It was published already, and comes back only for this.
+        if traced.stage == PUBLISH and traced.part is not None:
+            # What was published comes back only for this.
             _fail(traced.part, TranscriptTooLarge.code, "the topic refused its size; it is stored instead")
-            traced.end_part()
+        traced.end_part()
         traced.stage, traced.part = stage, self._tracer.start_span(stage, _below(traced.whole))
 
     def passed(self, tag: Hashable, stage: str) -> None:

@@ -26,6 +26,7 @@ def _restore() -> Iterator[None]:
     yield
     library.handlers.clear()
     library.propagate = True
+    library.setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -107,6 +108,18 @@ def test_what_else_the_library_says_is_passed_on_once(caplog: pytest.LogCaptureF
         SDK.warning("Queue full, dropping %s.", number)
     SDK.warning("something else")
     assert [record.getMessage() for record in caplog.records] == ["Queue full, dropping 0.", "something else"]
+
+
+def test_a_cause_is_kept_where_only_errors_are_written(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    collector = Collector()
+    collector.trouble = "refused"
+    exporter = ToldExporter(collector, "http://collector")
+    with capture_logs() as lines:
+        exporter.export([ReadableSpan("any")])
+    SDK.warning("Queue full, dropping %s.", "Span")
+    assert lines[0]["error"] == "Transient error refused"
+    assert caplog.records == []
 
 
 def test_a_collector_that_does_not_answer_costs_the_work_nothing(silent_host: str) -> None:

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, format_span_id, format_trace_id
 
 from consumer.errors import NotMedia, StorageUnavailable, TranscriptTooLarge
 from consumer.events.recording import Recording
@@ -70,12 +70,18 @@ def traced() -> Traced:
     return Traced()
 
 
+def context_of(one: ReadableSpan) -> SpanContext:
+    context = one.get_span_context()
+    assert context is not None
+    return context
+
+
 def trace_of(one: ReadableSpan) -> str:
-    return format_trace_id(one.get_span_context().trace_id)
+    return format_trace_id(context_of(one).trace_id)
 
 
 def id_of(one: ReadableSpan) -> str:
-    return format_span_id(one.get_span_context().span_id)
+    return format_span_id(context_of(one).span_id)
 
 
 def parent_of(one: ReadableSpan) -> str | None:
@@ -83,7 +89,7 @@ def parent_of(one: ReadableSpan) -> str | None:
 
 
 def traceparent_of(one: ReadableSpan) -> bytes:
-    return f"00-{trace_of(one)}-{id_of(one)}-{one.get_span_context().trace_flags:02x}".encode()
+    return f"00-{trace_of(one)}-{id_of(one)}-{context_of(one).trace_flags:02x}".encode()
 
 
 def test_upload_stages_and_transcript_share_a_trace(traced: Traced) -> None:
@@ -327,9 +333,12 @@ def test_the_flow_tells_when_a_stage_is_done() -> None:
     bench.fetch.finish(TICKET, StorageUnavailable("503"))
     bench.step()
     bench.step(1.0)
+    bench.decode.room = 0
     bench.fetch.finish(TICKET, stored("a"))
     bench.step()
-    bench.decode.room = 0
+    assert list(traced.finished()) == ["fetch"], "waiting for a stage belongs to none"
+    bench.decode.room = 1
+    bench.step()
     bench.decode.finish(TICKET, decoded("a"))
     bench.step()
     bench.engine.finish(TICKET, heard())
