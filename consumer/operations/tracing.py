@@ -77,7 +77,10 @@ def check_collector(settings: TelemetrySettings) -> str:
     endpoint = traces_endpoint(settings)
     library = _LibraryLog()
     library.attach()
-    if OTLPSpanExporter(endpoint, timeout=CHECK_S).export([]) is not SpanExportResult.SUCCESS:
+    exporter = OTLPSpanExporter(endpoint, timeout=CHECK_S)
+    result = exporter.export([])
+    exporter.shutdown()
+    if result is not SpanExportResult.SUCCESS:
         cause = library.cause or "no answer"
         raise TingxieError(f"{endpoint} does not take traces: {cause}; check telemetry.otlp_endpoint")
     return endpoint
