@@ -15,13 +15,14 @@ from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
-from consumer.operations.server import HealthServer
+from consumer.operations.server import admin_server, health_server
 from consumer.operations.watchdog import Watchdog
 from consumer.pipeline.breaker import Breaker, BreakerLimits
 from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
 from consumer.pipeline.outgoing import Outgoing
+from consumer.pipeline.reload import ModelReload
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
@@ -44,26 +45,31 @@ STORE_WORKERS = 2
 
 
 @contextmanager
-def open_flow(
+def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> Iterator[Flow]:
+    """A flow that is not started yet, and stores no transcripts; closed on exit, with its spool and its decoders.
+
+    Args:
+        settings: all of them.
+        observer: told what happens to recordings.
+        local_files: recordings with an empty bucket name files of this machine. Never for events of others.
+
+    Raises:
+        UsageError: the spool folder, the storage settings or the reference recording cannot be used.
+    """
+    with _open_flow(settings, observer=observer, local_files=local_files) as (flow, _):
+        yield flow
+
+
+@contextmanager
+def _open_flow(
     settings: Settings,
     *,
     observer: Observer,
     local_files: bool,
     record_bytes: int | None = None,
     engine_observer: EngineObserver | None = None,
-) -> Iterator[Flow]:
-    """A flow that is not started yet; closed on exit, with its spool and its decoder processes.
-
-    Args:
-        settings: all of them.
-        observer: told what happens to recordings.
-        local_files: recordings with an empty bucket name files of this machine. Never for events of others.
-        record_bytes: transcripts whose record is larger are stored, if there is a bucket for them; None stores none.
-        engine_observer: told what the engine does.
-
-    Raises:
-        UsageError: the spool folder cannot be used, or storage settings are wrong.
-    """
+) -> Iterator[tuple[Flow, Engine]]:
+    """A flow with its engine; transcripts whose record is larger than ``record_bytes`` are stored, if they can be."""
     with ExitStack() as stack:
         limits = settings.limits
         wake = threading.Event()
@@ -78,6 +84,7 @@ def open_flow(
                 "store", store.store, workers=STORE_WORKERS, notify=wake.set, deadline=_transfer(settings)
             )
             storing = Storing(stage, record_bytes, settings.telemetry.ce_source)
+        engine = Engine(settings.engine, notify=wake.set, observer=engine_observer)
         flow = Flow(
             fetch=ThreadStage(
                 "fetch", fetch, workers=limits.fetch_workers, notify=wake.set, deadline=_transfer(settings)
@@ -85,7 +92,7 @@ def open_flow(
             decode=ThreadStage(
                 "decode", decoder.decode, workers=limits.decode_workers, notify=wake.set, deadline=_decoding(settings)
             ),
-            engine=Engine(settings.engine, notify=wake.set, observer=engine_observer),
+            engine=engine,
             spool=spool,
             retry=RetryPolicy(settings.retry.attempts, settings.retry.backoff_ms, settings.retry.backoff_max_ms),
             gates=Gates(bytes=limits.in_flight_bytes, audio_ms=limits.in_flight_audio_seconds * 1000),
@@ -94,7 +101,7 @@ def open_flow(
             storing=storing,
         )
         stack.callback(flow.close, CLOSE_TIMEOUT_S)
-        yield flow
+        yield flow, engine
 
 
 def _transfer(settings: Settings) -> Deadline:
@@ -149,18 +156,23 @@ def _nothing() -> None:
 
 @contextmanager
 def open_service(
-    settings: Settings, *, observer: Observer | None = None, supervised: bool = False
+    settings: Settings,
+    *,
+    load: Callable[[], Settings] | None = None,
+    observer: Observer | None = None,
+    supervised: bool = False,
 ) -> Iterator[Service]:
     """The service with its logs, metrics, health and traces; closed on exit.
 
     Args:
         settings: all of them.
+        load: reads them again, for `Service.models`; None: they are always the same.
         observer: told what happens, beside logs and metrics.
         supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
-        UsageError: the spool folder, the storage settings, the telemetry port or a variable of OpenTelemetry cannot be
-            used.
+        UsageError: the spool folder, the storage settings, the reference recording, a port or a variable of OpenTelemetry
+            cannot be used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
     limits, telemetry = settings.limits, settings.telemetry
@@ -178,14 +190,14 @@ def open_service(
             *([observer] if observer is not None else []),
         )
         if telemetry.port:
-            server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
+            server = health_server(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
         if supervised:
             watchdog.start()
             stack.callback(watchdog.close)
         limit = record_limit(settings.kafka, limits.transcript_bytes)
-        flow = stack.enter_context(
-            open_flow(
+        flow, engine = stack.enter_context(
+            _open_flow(
                 settings,
                 observer=everyone,
                 local_files=False,
@@ -193,12 +205,21 @@ def open_service(
                 engine_observer=EngineMetrics(metrics),
             )
         )
+        models = ModelReload(
+            engine,
+            settings.engine,
+            load=load or (lambda: settings),
+            told=lambda outcome: metrics.model_reloads.labels(outcome).inc(),
+        )
+        if telemetry.admin_port:
+            stack.callback(admin_server(telemetry.admin_port, models.routes()).close)
         watchdog.watch(loop.doing)
         watchdog.watch(flow.doing)
         sink = stack.enter_context(closing(Sink(settings.kafka, limit)))
         yield Service(
             settings=settings,
             flow=flow,
+            models=models,
             sink=sink,
             intake=_intake(limits),
             breaker=_breaker(limits),

@@ -73,7 +73,7 @@ def run(ctx: typer.Context, config: Config = None) -> None:
     """Serve: transcribe what upload events name, until SIGTERM or Ctrl-C; then finish what is in work and commit."""
     from consumer.commands.run import run as serve
 
-    serve(settings_of(ctx, config))
+    serve(lambda: settings_of(ctx, config))
 
 
 @app.command(epilog=examples("tingxie demo", "tingxie demo --keep", "tingxie demo --keep ~/recordings"))

@@ -166,6 +166,17 @@ class EngineSettings(Section):
     batch_wait_ms: int = Field(
         default=20, ge=0, description="how long speech may wait for more to fill its batch, while the device is idle"
     )
+    reference_audio: Path | None = Field(
+        default=None,
+        description="recording that models must understand before they serve: WAV, mono, 16 kHz, 16 bit; unset: one "
+        "that is shipped",
+    )
+    reference_text: str = Field(
+        default="", description="what is said in it; empty: what the models heard that are replaced"
+    )
+    reference_error_rate: float = Field(
+        default=0.3, ge=0, le=1, description="most of its characters that may be wrong, as a share"
+    )
     load_seconds: float = Field(
         default=1800.0, gt=0, description="how long the models may take to load, their download included"
     )
@@ -206,6 +217,9 @@ class TelemetrySettings(Section):
     )
     host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
     port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
+    admin_port: int = Field(
+        default=0, ge=0, le=65535, description="port of /-/reload on the loopback address; 0 turns it off"
+    )
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
     traces: Literal["none", "otlp"] = Field(
         default="none", description="otlp: a trace of each recording goes to an OpenTelemetry collector"

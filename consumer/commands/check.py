@@ -189,6 +189,7 @@ def _model(settings: Settings) -> str:
         engine.start()
         seconds = time.monotonic() - begin
         info = engine.model
+        assert info is not None
     finally:
         engine.close(5.0)
     parts = (f"{info.name}@{info.revision}", info.vad, info.punctuation or "no punctuation")

@@ -20,6 +20,8 @@ PADDING_BUCKETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 OUTCOMES = ("completed", "no_speech", "dead_letter", "skipped")
 """Values of the label of `Metrics.records`."""
+RELOAD_OUTCOMES = ("replaced", "unchanged", "refused")
+"""Values of the label of `Metrics.model_reloads`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,20 @@ class Metrics:
             buckets=PADDING_BUCKETS,
             registry=registry,
         )
+        self.model_info = Gauge(
+            "tingxie_model_info",
+            "Always 1; the labels tell which models hear what begins now.",
+            ["name", "revision", "vad", "punctuation", "dtype", "device"],
+            registry=registry,
+        )
+        self.model_reloads = Counter(
+            "tingxie_model_reloads_total",
+            "Times that models were to be replaced, by outcome: replaced, unchanged, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in RELOAD_OUTCOMES:
+            self.model_reloads.labels(outcome)
         self.engine_busy = BusyShare()
         self.engine_busy_ratio = Gauge(
             "tingxie_engine_busy_ratio", "Share of the last minute in which the engine had work.", registry=registry

@@ -37,6 +37,7 @@ from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
+from consumer.pipeline.reload import ModelReload
 from consumer.pipeline.traces import Traces
 from consumer.settings import Settings
 
@@ -66,6 +67,7 @@ class Service:
         *,
         settings: Settings,
         flow: Flow,
+        models: ModelReload,
         sink: Sink,
         intake: Intake,
         breaker: Breaker,
@@ -74,6 +76,8 @@ class Service:
         traces: Traces,
     ) -> None:
         self._settings = settings
+        self.models = models
+        """Replaces the models when asked, while `run` goes on."""
         self._flow = flow
         self._source = Source(settings.kafka, [settings.topics.uploads, *outgoing.retries.names], self)
         self._intake = intake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Ended, Fate, Load, Observer
 from consumer.stage import Deadline, Doing
+from consumer.transcript.types import ModelInfo
 
 log = structlog.get_logger("tingxie")
 
@@ -191,6 +193,11 @@ class EngineMetrics(EngineObserver):
         """Show its size, and how much of it is padding."""
         self._metrics.batch_segments.observe(len(lengths_ms))
         self._metrics.batch_padding_ratio.observe(1 - sum(lengths_ms) / (len(lengths_ms) * max(lengths_ms)))
+
+    def serving(self, model: ModelInfo) -> None:
+        """Show them, and not those before."""
+        self._metrics.model_info.clear()
+        self._metrics.model_info.labels(**asdict(model)).set(1)
 
     def memory(self, usage: Mapping[str, int]) -> None:
         """Show it."""
