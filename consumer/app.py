@@ -171,8 +171,8 @@ def open_service(
         supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
-        UsageError: the spool folder, the storage settings, the reference recording, a port or a variable of OpenTelemetry
-            cannot be used.
+        UsageError: the spool folder, the storage settings, the reference recording, a port or a variable of
+            OpenTelemetry cannot be used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
     limits, telemetry = settings.limits, settings.telemetry
