@@ -77,7 +77,7 @@ def check_collector(settings: TelemetrySettings) -> str:
     endpoint = traces_endpoint(settings)
     library = _LibraryLog()
     library.attach()
-    exporter = OTLPSpanExporter(endpoint, timeout=CHECK_S)
+    exporter: SpanExporter = OTLPSpanExporter(endpoint, timeout=CHECK_S)
     result = exporter.export([])
     exporter.shutdown()
     if result is not SpanExportResult.SUCCESS:
