@@ -38,6 +38,7 @@ from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
 from consumer.pipeline.reload import ModelReload
+from consumer.pipeline.traces import Traces
 from consumer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,7 @@ class Service:
         breaker: Breaker,
         outgoing: Outgoing,
         observer: Observer,
+        traces: Traces,
     ) -> None:
         self._settings = settings
         self.models = models
@@ -82,6 +84,7 @@ class Service:
         self._breaker = breaker
         self._outgoing = outgoing
         self._observer = observer
+        self._traces = traces
         self._tracker = OffsetTracker()
         self._admission = Admission(
             settings=settings,
@@ -237,7 +240,7 @@ class Service:
         task.ended = ended
         fate, outgoing = self._outgoing.record(task.record, ended, several=task.several)
         self._observer.sent(ended, fate, outgoing.topic)
-        self._outbox.put(Parcel(task.ticket, fate), outgoing)
+        self._outbox.put(Parcel(task.ticket, fate), self._traces.stamped(task.ticket, fate, outgoing))
 
     # --- offsets ----------------------------------------------------------------------------------------------------
 
