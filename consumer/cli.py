@@ -236,6 +236,9 @@ def replay(
         str | None,
         typer.Option(metavar="REV", help="Only what has no transcript by this model revision or a later one."),
     ] = None,
+    for_model: Annotated[
+        str | None, typer.Option(metavar="REV", help="Ask for this model revision: what another one hears says so.")
+    ] = None,
     copies: Annotated[bool, typer.Option("--copies", help="Also what replays and redrives wrote.")] = False,
     from_bucket: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Recordings below s3://bucket/prefix, not a topic.")
@@ -270,9 +273,8 @@ def replay(
         only_missing=only_missing,
         model_older_than=model_older_than,
     )
-    command.replay(
-        settings, command.Request(new_id(replay_id), choice, to_topic or settings.topics.uploads, rate, dry_run)
-    )
+    target = to_topic or settings.topics.uploads
+    command.replay(settings, command.Request(new_id(replay_id), choice, target, for_model, rate, dry_run))
 
 
 app.add_typer(dead_letters)

@@ -51,6 +51,7 @@ class Request:
         id: of the replay.
         choice: which events.
         to_topic: where they go.
+        for_model: model revision that the copies ask for; None for any.
         rate: most records a second; None for no bound.
         dry_run: only tell.
     """
@@ -58,12 +59,13 @@ class Request:
     id: str
     choice: Choice
     to_topic: str
+    for_model: str | None = None
     rate: float | None = None
     dry_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What must be the same when the replay is run again."""
-        return self.choice.as_json() | {"to_topic": self.to_topic}
+        return self.choice.as_json() | {"to_topic": self.to_topic, "for_model": self.for_model}
 
 
 @dataclass(slots=True)
@@ -278,7 +280,7 @@ class _Run:
         if isinstance(chosen, str):
             self.tally.passed_over[chosen] += 1
             return []
-        copies = copies_of(choice, record, chosen, self.request.id)
+        copies = copies_of(choice, record, chosen, self.request.id, self.request.for_model)
         left = [headers for headers in copies if self.source.copy_id(record.key, headers) not in self.sent]
         if not left:
             self.tally.before += 1

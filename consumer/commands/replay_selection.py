@@ -226,7 +226,9 @@ def recordings_of(
     return [None] if len(left) == len(recordings) else [*left]
 
 
-def copies_of(choice: Choice, record: Record, recordings: list[Recording | None], replay: str) -> Iterator[Headers]:
+def copies_of(
+    choice: Choice, record: Record, recordings: list[Recording | None], replay: str, for_model: str | None = None
+) -> Iterator[Headers]:
     """The headers of each copy of a record.
 
     Args:
@@ -234,7 +236,8 @@ def copies_of(choice: Choice, record: Record, recordings: list[Recording | None]
         record: to send again.
         recordings: as `recordings_of` tells them.
         replay: its id.
+        for_model: model revision that is asked for; None for any.
     """
     origin = None if choice.bucket else Origin(record.topic, record.partition, record.offset)
     for each in recordings:
-        yield replayed(record.headers, origin, replay, None if each is None else each.object_id)
+        yield replayed(record.headers, origin, replay, None if each is None else each.object_id, for_model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumer.events.headers import COPY_OF, RECORDING, REDRIVES, REPLAY
+from consumer.events.headers import COPY_OF, FOR_MODEL, RECORDING, REDRIVES, REPLAY
 from consumer.events.messages import CHANNELS, EXAMPLES, MESSAGES, TEXT, Json, messages_of
 
 SCHEMA_FORMAT = "application/schema+json;version=2020-12"
@@ -68,6 +68,7 @@ def _message(name: str, examples: Mapping[str, Json]) -> Json:
         about = {
             RECORDING: TEXT | {"description": "bucket/key: process this recording of the event alone"},
             REPLAY: TEXT | {"description": "id of the replay that sent the event again"},
+            FOR_MODEL: TEXT | {"description": "model revision that the replay asks for"},
             REDRIVES: TEXT | {"description": "how often the event came back from the dead-letter topic, decimal"},
             COPY_OF: TEXT | {"description": "topic/partition/offset of what a replay or a redrive sent again"},
         }

@@ -14,6 +14,7 @@ from consumer.events.headers import (
     ATTEMPT,
     COPY_OF,
     FIRST_SEEN,
+    FOR_MODEL,
     HISTORY,
     NOT_BEFORE,
     RECORDING,
@@ -76,7 +77,7 @@ def redriven(headers: Headers, letter: Origin) -> list[tuple[str, bytes | None]]
 
 
 def replayed(
-    headers: Headers, record: Origin | None, replay: str, recording_id: str | None
+    headers: Headers, record: Origin | None, replay: str, recording_id: str | None, for_model: str | None = None
 ) -> list[tuple[str, bytes | None]]:
     """Headers of an upload event that is sent again.
 
@@ -85,11 +86,13 @@ def replayed(
         record: where it lies; None when it is of no topic.
         replay: id of the replay.
         recording_id: ``bucket/key`` of the one recording that is wanted of several; None for all.
+        for_model: model revision that is asked for; None for any.
     """
     about = {} if recording_id is None else {RECORDING: recording_id.encode()}
-    kept = _without(headers, {REDRIVES, COPY_OF, REPLAY, *about})
+    kept = _without(headers, {REDRIVES, COPY_OF, REPLAY, FOR_MODEL, *about})
     origin = {} if record is None else {COPY_OF: str(record).encode()}
-    return [*kept, *about.items(), (REPLAY, replay.encode()), *origin.items()]
+    asked = {} if for_model is None else {FOR_MODEL: for_model.encode()}
+    return [*kept, *about.items(), (REPLAY, replay.encode()), *asked.items(), *origin.items()]
 
 
 def _without(headers: Headers, names: set[str]) -> list[tuple[str, bytes | None]]:

@@ -29,6 +29,9 @@ HISTORY = "tingxie-history"
 REPLAY = "tingxie-replay"
 """Id of the replay that sent an upload event again; also on the transcripts that came of it."""
 
+FOR_MODEL = "tingxie-for-model"
+"""Model revision that a replay asks for; what another one hears says so in its ``warnings``."""
+
 REDRIVES = "tingxie-redrives"
 """How often a dead letter was sent again, decimal."""
 
@@ -40,6 +43,9 @@ TRACESTATE = "tracestate"
 CONTENT_TYPE = "content-type"
 CE_PREFIX = "ce_"
 """Prefix of CloudEvents attributes in the Kafka protocol binding's binary mode."""
+
+MOST_REVISION = 128
+"""Characters of a model revision that are read."""
 
 MOST_REPLAY_ID = 64
 """Characters of a replay's id."""

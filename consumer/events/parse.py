@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consumer.errors import EventInvalid, EventNotJson
 from consumer.events import cloudevents, dialects
-from consumer.events.headers import RECORDING, Headers, text
+from consumer.events.headers import FOR_MODEL, MOST_REVISION, RECORDING, Headers, text
 from consumer.events.recording import Recording
 from consumer.events.upload import Dialect, Skipped, SkipReason, UploadEvent
 
@@ -33,6 +33,10 @@ def parse(value: bytes | None, headers: Headers) -> UploadEvent:
             raise EventInvalid(
                 f"header {RECORDING}: expected bucket/key of a recording in this event, it has none such"
             )
+    if (for_model := text(headers, FOR_MODEL)) is not None:
+        recordings = tuple(
+            recording.model_copy(update={"for_model": for_model[:MOST_REVISION]}) for recording in recordings
+        )
     return UploadEvent(recordings, skipped, event.dialect)
 
 

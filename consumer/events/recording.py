@@ -53,6 +53,7 @@ class Recording(BaseModel):
     etag: str | None = Field(default=None, description="without quotes")
     size: int | None = Field(default=None, description="bytes, where the event tells (and can be trusted)")
     event_id: str | None = Field(default=None, description="the event's own id")
+    for_model: str | None = Field(default=None, description="model revision that a replay asks for")
     options: Options = Options()
     metadata: dict[str, str] = Field(default_factory=dict)
 

@@ -23,7 +23,7 @@ from consumer.events.transcript import Model, Segment, Source, Transcript, trans
 from consumer.events.transcript import Timing as StageTiming
 from consumer.events.transcript import Word as TranscriptWord
 from consumer.transcript.text import SENTENCE_ENDS, join_words
-from consumer.transcript.types import DecodedAudio, Recognition, Span, StoredObject, Timing, Word
+from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Timing, Word
 
 CONFIDENCE_PLACES = 4
 """More would only make events longer."""
@@ -100,7 +100,7 @@ def assemble(
             total_ms=timing.total_ms,
         ),
         metadata=recording.metadata,
-        warnings=(*audio.warnings, *recognition.warnings, *_unmet(options)),
+        warnings=(*audio.warnings, *recognition.warnings, *_unmet(recording, model)),
     )
 
 
@@ -182,9 +182,12 @@ def _speech_ms(spans: Iterable[Span], duration_ms: int) -> int:
     return total
 
 
-def _unmet(options: Options) -> tuple[str, ...]:
-    """What the event asked for and this version does not do."""
-    if not options.formats:
-        return ()
-    asked = ", ".join(options.formats)
-    return (f"options.formats ({asked}): no files are stored; `tingxie transcribe --format` writes them",)
+def _unmet(recording: Recording, model: ModelInfo) -> list[str]:
+    """What the event asked for and did not get."""
+    unmet = []
+    if formats := recording.options.formats:
+        asked = ", ".join(formats)
+        unmet.append(f"options.formats ({asked}): no files are stored; `tingxie transcribe --format` writes them")
+    if recording.for_model not in {None, model.revision}:
+        unmet.append(f"model revision {recording.for_model} was asked for, and {model.revision} heard this")
+    return unmet

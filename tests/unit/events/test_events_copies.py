@@ -64,7 +64,9 @@ def test_a_replay_names_itself_its_record_and_the_recording_that_is_wanted() -> 
     once = replayed(ORIGINAL, record, "upgrade-1", None)
     assert once == [*ORIGINAL, ("tingxie-replay", b"upgrade-1"), ("tingxie-copy-of", b"uploads/0/3")]
     assert replay_id(once) == "upgrade-1"
-    again = replayed(once, Origin("uploads", 0, 9), "upgrade-2", "audio-in/a.wav")
+    asked = replayed(once, record, "upgrade-1", None, "v2.1.0")
+    assert dict(asked)["tingxie-for-model"] == b"v2.1.0"
+    again = replayed(asked, Origin("uploads", 0, 9), "upgrade-2", "audio-in/a.wav")
     assert dict(again) == {
         **dict(ORIGINAL),
         "tingxie-recording": b"audio-in/a.wav",

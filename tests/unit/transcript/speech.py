@@ -60,8 +60,15 @@ def transcript_of(
     channels: int = 1,
     options: Options | None = None,
     warnings: tuple[str, ...] = (),
+    for_model: str | None = None,
 ) -> Transcript:
-    recording = Recording(bucket="audio-in", key="a b+c.wav", options=options or Options(), metadata={"case": "7"})
+    recording = Recording(
+        bucket="audio-in",
+        key="a b+c.wav",
+        options=options or Options(),
+        metadata={"case": "7"},
+        for_model=for_model,
+    )
     return assemble(recording, STORED, audio(duration_ms, channels), Recognition(tuple(spans), MODEL, warnings), TIMING)
 
 

@@ -12,7 +12,7 @@ from consumer.events.recording import Options
 from consumer.events.transcript import Transcript
 from consumer.transcript.text import SENTENCE_ENDS
 from consumer.transcript.types import Span, Word
-from tests.unit.transcript.speech import span, spans, transcript_of
+from tests.unit.transcript.speech import MODEL, span, spans, transcript_of
 
 SCHEMA = Transcript.model_json_schema()
 WORD, SENTENCE, NONE = Options(timestamps="word"), Options(timestamps="sentence"), Options(timestamps="none")
@@ -130,6 +130,12 @@ def test_says_what_it_did_not_do() -> None:
     assert transcript.warnings[0] == "hotwords are not used"
     assert "options.formats" in transcript.warnings[1]
     assert "srt, txt" in transcript.warnings[1]
+
+
+def test_says_when_another_model_was_asked_for() -> None:
+    assert transcript_of([], for_model=MODEL.revision).warnings == ()
+    (warning,) = transcript_of([], for_model="v9").warnings
+    assert warning == f"model revision v9 was asked for, and {MODEL.revision} heard this"
 
 
 @given(spans(), st.integers(0, 40_000), st.sampled_from([WORD, SENTENCE, NONE]))
