@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import orjson
-from botocore.config import Config
 from confluent_kafka import Producer
 
 from benchmarks.report import progress
@@ -108,14 +106,7 @@ def running_servers() -> Iterator[Servers]:
     with ExitStack() as stack:
         kafka = stack.enter_context(KafkaServer())
         gateway = stack.enter_context(VersityGateway())
-        client = boto3.client(
-            "s3",
-            endpoint_url=gateway.endpoint_url,
-            region_name=gateway.region,
-            aws_access_key_id=gateway.access_key,
-            aws_secret_access_key=gateway.secret_key,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        client = gateway.client(gateway.endpoint_url)
         stack.callback(client.close)
         client.create_bucket(Bucket=BUCKET)
         yield Servers(kafka, gateway, client)

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import boto3
 import pytest
-from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
 from tests.servers import (
@@ -157,18 +155,8 @@ def s3() -> Iterator[Callable[..., S3Client]]:
     clients: list[S3Client] = []
 
     def make(endpoint_url: str, read_timeout_s: float = 20.0) -> S3Client:
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=VersityGateway.region,
-            aws_access_key_id=VersityGateway.access_key,
-            aws_secret_access_key=VersityGateway.secret_key,
-            config=Config(
-                s3={"addressing_style": "path"},
-                retries={"total_max_attempts": 1},
-                connect_timeout=5,
-                read_timeout=read_timeout_s,
-            ),
+        client = VersityGateway.client(
+            endpoint_url, retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=read_timeout_s
         )
         clients.append(client)
         return client

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from consumer.demo.assets import demo_engine_settings
@@ -107,14 +105,7 @@ class Stage:
 
     def s3(self, endpoint_url: str) -> S3Client:
         """A client of the bucket at that address."""
-        return boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=VersityGateway.region,
-            aws_access_key_id=VersityGateway.access_key,
-            aws_secret_access_key=VersityGateway.secret_key,
-            config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=20),
-        )
+        return self.gateway.client(endpoint_url, connect_timeout=5, read_timeout=20)
 
     def create(self, topics: Topics) -> None:
         """Create the topics of a run; the brokers stamp what they append."""
