@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 
 from benchmarks.report import progress
 from tests.servers import KafkaServer, VersityGateway
+from tests.servers.settings import kafka_settings, storage_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,11 +47,8 @@ class Topics:
     def settings(self, broker: str) -> dict[str, str]:
         """Settings of a service, as environment variables."""
         return {
-            "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": broker,
+            **kafka_settings(broker, self),
             "TINGXIE_KAFKA__GROUP_ID": f"group-{self.name}",
-            "TINGXIE_TOPICS__UPLOADS": self.uploads,
-            "TINGXIE_TOPICS__TRANSCRIPTS": self.transcripts,
-            "TINGXIE_TOPICS__DEAD_LETTERS": self.dead_letters,
             "TINGXIE_RETRY__DELAYS": "",
             "TINGXIE_TELEMETRY__PORT": "0",
         }
@@ -90,10 +88,7 @@ class Servers:
         """Settings of a service, models left out, as environment variables."""
         return {
             **topics.settings(self.kafka.bootstrap_servers),
-            "TINGXIE_STORAGE__ENDPOINT_URL": self.gateway.endpoint_url,
-            "TINGXIE_STORAGE__PATH_STYLE": "true",
-            "TINGXIE_STORAGE__ACCESS_KEY_ID": self.gateway.access_key,
-            "TINGXIE_STORAGE__SECRET_ACCESS_KEY": self.gateway.secret_key,
+            **storage_settings(self.gateway.endpoint_url),
             "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
             "TINGXIE_LIMITS__SPOOL_DIR": str(spool),
         }

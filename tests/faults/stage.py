@@ -18,6 +18,7 @@ from tests.faults.spool import small_spool
 from tests.servers import FaultProxy, VersityGateway
 from tests.servers.cluster import KafkaCluster
 from tests.servers.process import steady_ports
+from tests.servers.settings import kafka_settings, storage_settings
 from tests.servers.toxiproxy import Toxiproxy
 
 if TYPE_CHECKING:
@@ -130,18 +131,12 @@ class Stage:
         properties = {**self.properties, **(SESSION if self.protocol == "classic" else {})}
         engine = {f"TINGXIE_ENGINE__{name.upper()}": str(value) for name, value in demo_engine_settings().items()}
         return {
-            "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": self.client_servers,
+            **kafka_settings(self.client_servers, topics),
+            **storage_settings(self.endpoint_url),
             "TINGXIE_KAFKA__GROUP_ID": topics.group,
             "TINGXIE_KAFKA__GROUP_PROTOCOL": self.protocol,
             "TINGXIE_KAFKA__PROPERTIES": json.dumps(properties),
             "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "120",
-            "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-            "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-            "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-            "TINGXIE_STORAGE__ENDPOINT_URL": self.endpoint_url,
-            "TINGXIE_STORAGE__PATH_STYLE": "true",
-            "TINGXIE_STORAGE__ACCESS_KEY_ID": VersityGateway.access_key,
-            "TINGXIE_STORAGE__SECRET_ACCESS_KEY": VersityGateway.secret_key,
             "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
             "TINGXIE_STORAGE__CONNECT_TIMEOUT_S": "2",
             "TINGXIE_STORAGE__READ_TIMEOUT_S": "5",

@@ -5,38 +5,21 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pytest
 
 from consumer.errors import NotMedia, RecordingError, StorageUnavailable
 from consumer.events.deadletter import dead_letter_headers
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
 from tests.integration.shell import Command, tingxie
-from tests.integration.world import BUCKET, World, open_world
+from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
 LETTERS = 50
 COMMAND_S = 60.0
-
-
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
 
 
 def bury(
@@ -206,12 +189,6 @@ def test_letters_of_other_frameworks_go_back_too(
     sent = {each.value: set(each.headers) for each in uploads(kafka, topics)}
     ours = {"tingxie-redrives", "tingxie-copy-of"}
     assert sent == {b"a": ours, b"b": ours | {"mine"}}
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def test_after_the_storage_is_repaired_a_redrive_brings_all_to_transcripts(world: World) -> None:

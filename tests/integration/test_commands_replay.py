@@ -8,18 +8,17 @@ import signal
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
 from tests.integration.shell import Command, tingxie
-from tests.integration.world import BUCKET, World, open_world
+from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer, VersityGateway
 from tests.unit.transcript.speech import span, transcript_of
 
@@ -31,17 +30,6 @@ HOUR_S = 3600
 BEGIN_S = int(time.time()) // HOUR_S * HOUR_S - 100 * HOUR_S
 """Brokers take no records from the future, and drop those that are a week old."""
 COMMAND_S = 60.0
-
-
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
 
 
 def announce(kafka: KafkaServer, topics: Topics, count: int) -> None:
@@ -189,12 +177,6 @@ def test_what_lies_in_a_bucket_is_announced_once(
 
 
 BEFORE, WITHIN, AFTER = 150, 250, 100
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def next_second() -> str:

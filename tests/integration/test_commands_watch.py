@@ -33,17 +33,6 @@ DEAD = dead_letter_headers(
 )
 
 
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
-
-
 def settings(kafka: KafkaServer) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, startup_timeout_s=20)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from jsonschema import Draft202012Validator
 
 from consumer.events.stored import StoredTranscript, record_bytes, reference
@@ -28,12 +27,6 @@ SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "transcript-ready.v
 
 KEPT = "kept-transcripts"
 ANYWHERE = StoredTranscript(f"s3://{KEPT}/transcripts/{'0' * 64}.json", 1_000_000, "0" * 64)
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def stored(world: World, event: dict[str, Any]) -> dict[str, Any]:

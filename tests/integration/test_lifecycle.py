@@ -6,11 +6,9 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.integration.harness import ServiceProcess
 from tests.integration.world import BUCKET, World, open_world
@@ -22,12 +20,6 @@ if TYPE_CHECKING:
 SAMPLES = Path(__file__).parents[2] / "consumer" / "demo" / "samples"
 TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
 SPOKEN = [each["file"] for each in TRUTH if each["expect"] == "completed"]
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def upload_many(world: World, count: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +27,6 @@ TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
 SPOKEN = [each["file"] for each in TRUTH if each["expect"] == "completed"][:4]
 SHORT = "3"
 """Seconds of the deadline under test: far beyond a turn or a batch of the small model, even on a busy machine."""
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 PLANTED = """
