@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+from consumer.demo.assets import SAMPLES
 from consumer.errors import NotMedia, RecordingError, StorageUnavailable
-from consumer.events.deadletter import dead_letter_headers
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
-from tests.integration.shell import Command, tingxie
+from tests.integration.shell import tingxie, under_way
 from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer
+from tests.unit.events.letters import letter_headers
 
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
+SAMPLE = SAMPLES / "hotline.wav"
 LETTERS = 50
 COMMAND_S = 60.0
 
@@ -30,16 +31,13 @@ def bury(
     headers: Mapping[str, bytes] | None = None,
 ) -> int:
     """Write a dead letter as the service does; returns its offset."""
-    told = dead_letter_headers(
+    told = letter_headers(
         [("traceparent", b"00-1"), *(headers or {}).items()],
         topic=topics.uploads,
         partition=0,
         offset=number,
-        group="tingxie",
-        delivery_count=1,
         error=error or StorageUnavailable(f"audio-in/{number}.wav: 503"),
         recording_id=f"audio-in/{number}.wav",
-        timestamp_ms=1,
     )
     value = json.dumps({"bucket": "audio-in", "key": f"{number}.wav"}).encode()
     _, offset = produce(
@@ -128,11 +126,9 @@ def test_a_redrive_that_is_killed_is_finished_by_the_next_one(
 ) -> None:
     for number in range(60):
         bury(kafka, topics, number)
-    with (
-        Command(environment, "dead-letters", "redrive", "--rate", "20") as redriving,
-        closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-    ):
-        reader.until(lambda seen: len(seen) >= 10)
+    with under_way(
+        environment, "dead-letters", "redrive", "--rate", "20", topic=topics.uploads, records=10
+    ) as redriving:
         redriving.process.send_signal(signal.SIGKILL)
         assert redriving.process.wait(COMMAND_S) == -signal.SIGKILL
     assert len(uploads(kafka, topics)) < 60
@@ -159,11 +155,9 @@ def test_an_interrupted_redrive_remembers_and_says_so(
 ) -> None:
     for number in range(40):
         bury(kafka, topics, number)
-    with (
-        Command(environment, "dead-letters", "redrive", "--rate", "10") as redriving,
-        closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-    ):
-        reader.until(lambda seen: len(seen) >= 3)
+    with under_way(
+        environment, "dead-letters", "redrive", "--rate", "10", topic=topics.uploads, records=3
+    ) as redriving:
         redriving.interrupt()
         code, _, err = redriving.end()
     assert (code, err) == (130, "tingxie: interrupted; the same command sends the rest\n")

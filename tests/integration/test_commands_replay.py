@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
 
+from consumer.demo.assets import SAMPLES
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
-from tests.integration.shell import Command, tingxie
+from tests.integration.shell import tingxie, under_way
 from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer, VersityGateway
 from tests.unit.transcript.speech import span, transcript_of
@@ -25,7 +26,7 @@ from tests.unit.transcript.speech import span, transcript_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
+SAMPLE = SAMPLES / "hotline.wav"
 HOUR_S = 3600
 BEGIN_S = int(time.time()) // HOUR_S * HOUR_S - 100 * HOUR_S
 """Brokers take no records from the future, and drop those that are a week old."""
@@ -125,11 +126,8 @@ def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
     announce(kafka, topics, 80)
     for ending in (signal.SIGKILL, signal.SIGINT):
         before = len(copies(kafka, topics.uploads, "r1"))
-        with (
-            Command(environment, "replay", "--id", "r1", "--rate", "20") as replaying,
-            closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-        ):
-            reader.until(lambda seen, before=before: len(seen) >= 80 + before + 8)  # type: ignore[misc]
+        words = ("replay", "--id", "r1", "--rate", "20")
+        with under_way(environment, *words, topic=topics.uploads, records=80 + before + 8) as replaying:
             replaying.process.send_signal(ending)
             code, _, err = replaying.end()
         assert code == (130 if ending == signal.SIGINT else -signal.SIGKILL)
@@ -210,11 +208,8 @@ def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
     assert len(old) == 1
     window = ("--from", bounds[0], "--to", bounds[1], "--id", "upgrade", "--rate", "60")
     with world.service(TINGXIE_ENGINE__MODEL=str(newer_model(demo_models, tmp_path / "newer"))):
-        with (
-            Command(world.environment, "replay", *window) as replaying,
-            closing(TopicReader(world.kafka.bootstrap_servers, world.uploads)) as reader,
-        ):
-            reader.until(lambda seen: len(seen) >= BEFORE + WITHIN + AFTER + 50)
+        midway = BEFORE + WITHIN + AFTER + 50
+        with under_way(world.environment, "replay", *window, topic=world.uploads, records=midway) as replaying:
             replaying.process.send_signal(signal.SIGKILL)
             assert replaying.process.wait(COMMAND_S) == -signal.SIGKILL
         code, _, _ = tingxie(world.environment, "replay", *window)

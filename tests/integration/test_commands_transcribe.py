@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -16,6 +15,7 @@ from webvtt import WebVTT
 from consumer import cli
 from consumer.demo.assets import SAMPLES
 from consumer.demo.cer import compare
+from consumer.demo.samples import load_samples
 from consumer.events.transcript import Transcript
 from consumer.transcript.formats import FORMATS, render
 from tests.integration.media import silence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.model
 
-TRUTH = {each["file"]: each["text"] for each in json.loads((SAMPLES / "truth.json").read_text())["samples"]}
+TRUTH = {each.name: each.text for each in load_samples()}
 MOST_WRONG = 0.1
 """These tests are about the command; that the models hear well is measured elsewhere, so one wrong word is allowed."""
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from consumer.demo.assets import SAMPLES
 from tests.integration.world import BUCKET, World
 
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "dictation 22k.wav"
+SAMPLE = SAMPLES / "dictation 22k.wav"
 SECRET_BUCKET = "private"
 CANARY = "words-of-a-file-that-nobody-may-read"
 
