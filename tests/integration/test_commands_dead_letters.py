@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from consumer.demo.assets import SAMPLES
 from consumer.errors import NotMedia, RecordingError, StorageUnavailable
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
-from tests.integration.shell import tingxie, under_way
+from tests.integration.shell import Command, tingxie, under_way
 from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer
 from tests.unit.events.letters import letter_headers
@@ -121,16 +121,24 @@ def test_a_redrive_sends_each_letter_once_as_it_was(
     assert [json.loads(line)["redriven"] for line in listed.splitlines()] == [True] * 5 + [False]
 
 
+@contextmanager
+def redriving(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str], *, letters: int, rate: int, sent: int
+) -> Iterator[Command]:
+    """A redrive of so many letters, so many a second, of which so many are sent."""
+    for number in range(letters):
+        bury(kafka, topics, number)
+    words = ("dead-letters", "redrive", "--rate", str(rate))
+    with under_way(environment, *words, topic=topics.uploads, records=sent) as command:
+        yield command
+
+
 def test_a_redrive_that_is_killed_is_finished_by_the_next_one(
     kafka: KafkaServer, topics: Topics, environment: dict[str, str]
 ) -> None:
-    for number in range(60):
-        bury(kafka, topics, number)
-    with under_way(
-        environment, "dead-letters", "redrive", "--rate", "20", topic=topics.uploads, records=10
-    ) as redriving:
-        redriving.process.send_signal(signal.SIGKILL)
-        assert redriving.process.wait(COMMAND_S) == -signal.SIGKILL
+    with redriving(kafka, topics, environment, letters=60, rate=20, sent=10) as command:
+        command.process.send_signal(signal.SIGKILL)
+        assert command.process.wait(COMMAND_S) == -signal.SIGKILL
     assert len(uploads(kafka, topics)) < 60
     forget_what_was_remembered(kafka, topics)
     code, out, _ = tingxie(environment, "dead-letters", "redrive")
@@ -153,13 +161,9 @@ def forget_what_was_remembered(kafka: KafkaServer, topics: Topics) -> None:
 def test_an_interrupted_redrive_remembers_and_says_so(
     kafka: KafkaServer, topics: Topics, environment: dict[str, str]
 ) -> None:
-    for number in range(40):
-        bury(kafka, topics, number)
-    with under_way(
-        environment, "dead-letters", "redrive", "--rate", "10", topic=topics.uploads, records=3
-    ) as redriving:
-        redriving.interrupt()
-        code, _, err = redriving.end()
+    with redriving(kafka, topics, environment, letters=40, rate=10, sent=3) as command:
+        command.interrupt()
+        code, _, err = command.end()
     assert (code, err) == (130, "tingxie: interrupted; the same command sends the rest\n")
     assert tingxie(environment, "dead-letters", "redrive")[0] == 0
     assert Counter(each.key for each in uploads(kafka, topics)) == {b"key-%d" % number: 1 for number in range(40)}

@@ -101,10 +101,6 @@ def planted(self, tag, job):
     return real(self, tag, job)
 
 work.Work.begin = planted
-from consumer.cli import main
-import sys
-sys.argv = ["tingxie", "run"]
-main()
 """
 
 
@@ -115,7 +111,7 @@ def test_a_record_that_kills_the_process_is_a_dead_letter_and_its_neighbours_are
         put(world, f"{number}.wav", spoken[number % len(spoken)])
     deaths = 0
     while True:
-        service = ServiceProcess(world.environment, world.folder, command=("-c", KILLER.format(samples=3000)))
+        service = world.planted(KILLER.format(samples=3000))
         service.launch()
         while service.process.alive() and world.group.lag() > 0:
             time.sleep(0.2)  # the test's own limit ends this

@@ -11,7 +11,6 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.harness import ServiceProcess
 from tests.integration.media import SPOKEN
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
@@ -94,16 +93,12 @@ def planted(self, *arguments, **options):
     return real(self, *arguments, **options)
 
 recogniser.Recogniser.encode = planted
-from consumer.cli import main
-import sys
-sys.argv = ["tingxie", "run"]
-main()
 """
 
 
 def test_a_stage_that_dies_stops_the_process_and_leaves_its_work_uncommitted(world: World) -> None:
     keys = upload_many(world, 12)
-    doomed = ServiceProcess(world.environment, world.folder, command=("-c", PLANTED))
+    doomed = world.planted(PLANTED)
     doomed.launch()
     assert doomed.wait(180) == 1
     last = doomed.log.read_text().splitlines()[-1]

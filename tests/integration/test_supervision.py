@@ -28,16 +28,6 @@ SHORT = "3"
 """Seconds of the deadline under test: far beyond a turn or a batch of the small model, even on a busy machine."""
 
 
-PLANTED = """
-import ctypes, sys, time
-
-{plant}
-
-from consumer.cli import main
-sys.argv = ["tingxie", "run"]
-main()
-"""
-
 ENGINE = """
 from consumer.engine.recogniser import Recogniser as Owner
 
@@ -81,8 +71,7 @@ def launch(world: World, plant: str, **settings: str) -> ServiceProcess:
     """A service with a fault in it, and recordings for it to meet the fault with."""
     for sample in FOUR:
         world.upload(sample.name, sample.path.read_bytes())
-    program = PLANTED.format(plant=plant)
-    service = ServiceProcess({**world.environment, **settings}, world.folder, command=("-c", program))
+    service = world.planted("import ctypes, time\n" + plant, **settings)
     service.launch()
     return service
 

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 BUCKET = "audio-in"
 PARTITIONS = 3
+RUN = """
+import sys
+from consumer.cli import main
+
+sys.argv = ["tingxie", "run"]
+main()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,10 @@ class World:
     def service(self, **settings: str) -> ServiceProcess:
         """A service of this world's group, not started."""
         return ServiceProcess({**self.environment, **settings}, self.folder)
+
+    def planted(self, plant: str, **settings: str) -> ServiceProcess:
+        """A service that runs some code before its own, not started: to plant a fault in it."""
+        return ServiceProcess({**self.environment, **settings}, self.folder, command=("-c", plant + RUN))
 
     def upload(self, key: str, body: bytes) -> None:
         """Put an object; the bucket tells the topic."""
