@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 from webvtt import WebVTT
 
@@ -21,6 +19,7 @@ from consumer.transcript.formats import FORMATS, render
 from tests.integration.media import silence
 from tests.integration.shell import Command
 from tests.integration.shell import tingxie as tingxie_process
+from tests.logs import logging_restored
 from tests.servers import FaultProxy, VersityGateway
 
 if TYPE_CHECKING:
@@ -35,13 +34,8 @@ MOST_WRONG = 0.1
 
 def tingxie(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
     """Exit code, stdout, stderr; in this process, where the model libraries are imported only once."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
+    with logging_restored():
         result = CliRunner().invoke(cli.app, words, env=dict(environment))
-    finally:
-        root.handlers[:], root.level = handlers, level
-        structlog.reset_defaults()
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

@@ -76,7 +76,7 @@ class VersityGateway(Server):
 
         Args:
             endpoint_url: of a gateway, or of a proxy before it.
-            config: more than the client needs, of botocore's ``Config``.
+            config: time-outs, retries and whatever else botocore's ``Config`` takes.
         """
         return boto3.client(
             "s3",
