@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Producer
 
 from consumer.demo.assets import SAMPLES
+from tests.altered import another_revision
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
 from tests.integration.shell import tingxie, under_way
@@ -185,14 +184,6 @@ def next_second() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin))
 
 
-def newer_model(models: Path, folder: Path) -> Path:
-    """The same recogniser under another revision: the digest of its weights."""
-    shutil.copytree(models / "paraformer", folder)
-    with zipfile.ZipFile(folder / "model.pt", "a") as weights:
-        weights.comment = b"newer"
-    return folder
-
-
 def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
     world: World, demo_models: Path, tmp_path: Path
 ) -> None:
@@ -207,7 +198,8 @@ def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
     old = {each.json["model"]["revision"] for each in world.transcripts_read.records}
     assert len(old) == 1
     window = ("--from", bounds[0], "--to", bounds[1], "--id", "upgrade", "--rate", "60")
-    with world.service(TINGXIE_ENGINE__MODEL=str(newer_model(demo_models, tmp_path / "newer"))):
+    newer = another_revision(demo_models / "paraformer", tmp_path / "newer")
+    with world.service(TINGXIE_ENGINE__MODEL=str(newer)):
         midway = BEFORE + WITHIN + AFTER + 50
         with under_way(world.environment, "replay", *window, topic=world.uploads, records=midway) as replaying:
             replaying.process.send_signal(signal.SIGKILL)
