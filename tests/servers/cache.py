@@ -112,10 +112,15 @@ def install_go(server: str, package: str) -> Path:
         ServerError: Go is missing or the build failed.
     """
     program = package.partition("@")[0].rpartition("/")[2]
-    return install_once(server, lambda folder: _go_install(server, package, folder)) / program
+    return install_once(server, lambda folder: go_install(server, package, folder)) / program
 
 
-def _go_install(server: str, package: str, folder: Path) -> None:
+def go_install(server: str, package: str, folder: Path) -> None:
+    """Build a Go program, named with its version, into ``folder``.
+
+    Raises:
+        ServerError: Go is missing or the build failed.
+    """
     # GOTOOLCHAIN: a Go older than the program asks for fetches the right one. CGO: no C compiler is needed.
     env = {"GOBIN": str(folder), "GOTOOLCHAIN": "auto", "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"}
     run_installer(server, ["go", "install", "-ldflags=-s -w", package], cwd=folder, env=env, timeout_s=1800)
