@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import orjson
-from botocore.config import Config
 from confluent_kafka import Producer
 
 from benchmarks.report import progress
 from tests.servers import KafkaServer, VersityGateway
+from tests.servers.settings import kafka_settings, storage_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -48,11 +47,8 @@ class Topics:
     def settings(self, broker: str) -> dict[str, str]:
         """Settings of a service, as environment variables."""
         return {
-            "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": broker,
+            **kafka_settings(broker, self),
             "TINGXIE_KAFKA__GROUP_ID": f"group-{self.name}",
-            "TINGXIE_TOPICS__UPLOADS": self.uploads,
-            "TINGXIE_TOPICS__TRANSCRIPTS": self.transcripts,
-            "TINGXIE_TOPICS__DEAD_LETTERS": self.dead_letters,
             "TINGXIE_RETRY__DELAYS": "",
             "TINGXIE_TELEMETRY__PORT": "0",
         }
@@ -92,10 +88,7 @@ class Servers:
         """Settings of a service, models left out, as environment variables."""
         return {
             **topics.settings(self.kafka.bootstrap_servers),
-            "TINGXIE_STORAGE__ENDPOINT_URL": self.gateway.endpoint_url,
-            "TINGXIE_STORAGE__PATH_STYLE": "true",
-            "TINGXIE_STORAGE__ACCESS_KEY_ID": self.gateway.access_key,
-            "TINGXIE_STORAGE__SECRET_ACCESS_KEY": self.gateway.secret_key,
+            **storage_settings(self.gateway.endpoint_url),
             "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
             "TINGXIE_LIMITS__SPOOL_DIR": str(spool),
         }
@@ -108,14 +101,7 @@ def running_servers() -> Iterator[Servers]:
     with ExitStack() as stack:
         kafka = stack.enter_context(KafkaServer())
         gateway = stack.enter_context(VersityGateway())
-        client = boto3.client(
-            "s3",
-            endpoint_url=gateway.endpoint_url,
-            region_name=gateway.region,
-            aws_access_key_id=gateway.access_key,
-            aws_secret_access_key=gateway.secret_key,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        client = gateway.client(gateway.endpoint_url)
         stack.callback(client.close)
         client.create_bucket(Bucket=BUCKET)
         yield Servers(kafka, gateway, client)

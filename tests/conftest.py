@@ -10,13 +10,12 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import boto3
 import pytest
-from botocore.config import Config
 from hypothesis import HealthCheck, settings
 
 from tests.servers import (
@@ -34,6 +33,7 @@ from tests.servers import (
 from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
 from tests.servers.collector import Collector
+from tests.servers.settings import engine_settings, kafka_settings, storage_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,6 +56,35 @@ INSTALLERS = {
     "otel_collector": collector.install,
 }
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the tests of a folder are: their mark, and how long one may take; None: as long as any other."""
+
+    mark: pytest.MarkDecorator
+    timeout_s: float | None = None
+
+
+TESTS = Path(__file__).parent
+KINDS = {
+    TESTS / "chart": Kind(pytest.mark.integration),  # helm and promtool have to be installed
+    # The first test waits for three nodes and three consumers that load models; a busy machine needs minutes for that.
+    TESTS / "faults": Kind(pytest.mark.integration, timeout_s=900),
+    # Each starts processes that load models; on a busy machine that alone takes minutes.
+    TESTS / "integration": Kind(pytest.mark.integration, timeout_s=600),
+    TESTS / "model": Kind(pytest.mark.model, timeout_s=600),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of a folder, so that for example ``-m "not integration"`` leaves all of them out."""
+    for item in items:
+        for kind in (KINDS[folder] for folder in item.path.parents if folder in KINDS):
+            item.add_marker(kind.mark)
+            if kind.timeout_s is not None:
+                item.add_marker(pytest.mark.timeout(kind.timeout_s))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -84,18 +113,21 @@ def _require(fixture: str, config: pytest.Config) -> None:
         pytest.fail(failure, pytrace=False)
 
 
+@contextmanager
+def server_errors_fail() -> Iterator[None]:
+    """What a server says when it does not come up is all that the report shows."""
+    try:
+        yield
+    except ServerError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[KafkaServer]:
     """A real broker for the session. It creates no topic by itself: take `topics`, or create your own."""
     _require("kafka", pytestconfig)
-    server = KafkaServer()
-    try:
-        server.start()
+    with server_errors_fail(), KafkaServer() as server:
         yield server
-    except ServerError as error:
-        pytest.fail(str(error), pytrace=False)
-    finally:
-        server.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +169,8 @@ def group_id(unique_name: Callable[[str], str]) -> str:
 def bucket_server(kafka: KafkaServer, topics: Topics, pytestconfig: pytest.Config) -> Iterator[VersityGateway]:
     """An empty bucket server for this test, whose events go to ``topics.uploads``; it starts within half a second."""
     _require("bucket_server", pytestconfig)
-    server = VersityGateway(kafka.bootstrap_servers, topics.uploads)
-    try:
-        server.start()
+    with server_errors_fail(), VersityGateway(kafka.bootstrap_servers, topics.uploads) as server:
         yield server
-    except ServerError as error:
-        pytest.fail(str(error), pytrace=False)
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -160,18 +186,8 @@ def s3() -> Iterator[Callable[..., S3Client]]:
     clients: list[S3Client] = []
 
     def make(endpoint_url: str, read_timeout_s: float = 20.0) -> S3Client:
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=VersityGateway.region,
-            aws_access_key_id=VersityGateway.access_key,
-            aws_secret_access_key=VersityGateway.secret_key,
-            config=Config(
-                s3={"addressing_style": "path"},
-                retries={"total_max_attempts": 1},
-                connect_timeout=5,
-                read_timeout=read_timeout_s,
-            ),
+        client = VersityGateway.client(
+            endpoint_url, retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=read_timeout_s
         )
         clients.append(client)
         return client
@@ -214,7 +230,7 @@ def promtool(pytestconfig: pytest.Config) -> Path:
 def otel_collector(pytestconfig: pytest.Config) -> Iterator[Collector]:
     """A collector of traces for the session."""
     _require("otel_collector", pytestconfig)
-    with Collector() as running:
+    with server_errors_fail(), Collector() as running:
         yield running
 
 
@@ -248,20 +264,11 @@ def service_environment(
 ) -> dict[str, str]:
     """Settings of a service on this test's broker, topics, bucket server and the shipped models, as environment."""
     return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        **kafka_settings(kafka.bootstrap_servers, topics),
+        **storage_settings(bucket_server.endpoint_url),
+        **engine_settings(demo_models),
         "TINGXIE_KAFKA__GROUP_ID": group_id,
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
         "TINGXIE_RETRY__DELAYS": "",
-        "TINGXIE_STORAGE__ENDPOINT_URL": bucket_server.endpoint_url,
-        "TINGXIE_STORAGE__PATH_STYLE": "true",
-        "TINGXIE_STORAGE__ACCESS_KEY_ID": bucket_server.access_key,
-        "TINGXIE_STORAGE__SECRET_ACCESS_KEY": bucket_server.secret_key,
-        "TINGXIE_ENGINE__MODEL": str(demo_models / "paraformer"),
-        "TINGXIE_ENGINE__VAD": str(demo_models / "fsmn-vad"),
-        "TINGXIE_ENGINE__PUNCTUATION": str(demo_models / "ct-transformer"),
-        "TINGXIE_ENGINE__DEVICE": "cpu",
         "TINGXIE_LIMITS__SPOOL_DIR": str(tmp_path / "spool"),
         "TINGXIE_TELEMETRY__PORT": "0",
     }

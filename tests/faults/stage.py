@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from consumer.demo.assets import demo_engine_settings
@@ -20,6 +18,7 @@ from tests.faults.spool import small_spool
 from tests.servers import FaultProxy, VersityGateway
 from tests.servers.cluster import KafkaCluster
 from tests.servers.process import steady_ports
+from tests.servers.settings import kafka_settings, storage_settings
 from tests.servers.toxiproxy import Toxiproxy
 
 if TYPE_CHECKING:
@@ -107,14 +106,7 @@ class Stage:
 
     def s3(self, endpoint_url: str) -> S3Client:
         """A client of the bucket at that address."""
-        return boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=VersityGateway.region,
-            aws_access_key_id=VersityGateway.access_key,
-            aws_secret_access_key=VersityGateway.secret_key,
-            config=Config(s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=20),
-        )
+        return self.gateway.client(endpoint_url, connect_timeout=5, read_timeout=20)
 
     def create(self, topics: Topics) -> None:
         """Create the topics of a run; the brokers stamp what they append."""
@@ -139,18 +131,12 @@ class Stage:
         properties = {**self.properties, **(SESSION if self.protocol == "classic" else {})}
         engine = {f"TINGXIE_ENGINE__{name.upper()}": str(value) for name, value in demo_engine_settings().items()}
         return {
-            "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": self.client_servers,
+            **kafka_settings(self.client_servers, topics),
+            **storage_settings(self.endpoint_url),
             "TINGXIE_KAFKA__GROUP_ID": topics.group,
             "TINGXIE_KAFKA__GROUP_PROTOCOL": self.protocol,
             "TINGXIE_KAFKA__PROPERTIES": json.dumps(properties),
             "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "120",
-            "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-            "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-            "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-            "TINGXIE_STORAGE__ENDPOINT_URL": self.endpoint_url,
-            "TINGXIE_STORAGE__PATH_STYLE": "true",
-            "TINGXIE_STORAGE__ACCESS_KEY_ID": VersityGateway.access_key,
-            "TINGXIE_STORAGE__SECRET_ACCESS_KEY": VersityGateway.secret_key,
             "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
             "TINGXIE_STORAGE__CONNECT_TIMEOUT_S": "2",
             "TINGXIE_STORAGE__READ_TIMEOUT_S": "5",

@@ -1,20 +1,30 @@
-"""Everything in this folder needs the real servers."""
+"""What the tests of the whole service and of its commands share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-TIMEOUT_S = 600.0
-"""Each starts processes that load models; on a busy machine that alone takes minutes."""
+from tests.conftest import Topics
+from tests.integration.world import World, open_world
+from tests.servers import KafkaServer
+from tests.servers.settings import kafka_settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, so that ``-m "not integration"`` leaves all of them out; give them time."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.integration)
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+@pytest.fixture
+def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
+    """Settings of a command that only reads and writes topics."""
+    return {**kafka_settings(kafka.bootstrap_servers, topics), "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20"}
+
+
+@pytest.fixture
+def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
+    """Topics, bucket and group of one test."""
+    with open_world(kafka, demo_models, tmp_path, s3) as world:
+        yield world

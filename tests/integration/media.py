@@ -1,4 +1,4 @@
-"""Small media files that no recording shipped with the package covers, made while the test runs."""
+"""What tests upload: the shipped recordings, and small media files that these do not cover."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from fractions import Fraction
 
 import av
 import numpy as np
+
+from consumer.demo.samples import load_samples
+
+SPOKEN = [sample for sample in load_samples() if sample.expect == "completed"]
+"""Shipped recordings in which something is said."""
 
 
 def wav(samples: np.ndarray, rate: int = 16_000) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
 
 from tests.servers.secure_kafka import SecureKafkaServer
+from tests.servers.settings import kafka_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,12 +69,9 @@ def allow(server: SecureKafkaServer, user: str, permission: Permission, name: st
 
 def environment(server: SecureKafkaServer, names: Names, tmp_path: Path, **settings: str) -> dict[str, str]:
     return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": server.sasl_servers,
+        **kafka_settings(server.sasl_servers, names),
         "TINGXIE_KAFKA__GROUP_ID": names.group,
         "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "3",
-        "TINGXIE_TOPICS__UPLOADS": names.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": names.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": names.dead_letters,
         "TINGXIE_RETRY__DELAYS": "",
         "TINGXIE_STORAGE__ENDPOINT_URL": "http://127.0.0.1:1",
         "TINGXIE_STORAGE__ACCESS_KEY_ID": "me",

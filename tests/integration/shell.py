@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from types import TracebackType
 
 from typing_extensions import Self
+
+from tests.integration.harness import TopicReader
 
 END_S = 170.0
 """The models' libraries take half a minute to import on a machine that is busy."""
@@ -61,6 +64,15 @@ class Command:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+
+
+@contextmanager
+def under_way(environment: Mapping[str, str], *words: str, topic: str, records: int) -> Iterator[Command]:
+    """A command that writes to a topic, from when so many records lie there."""
+    broker = environment["TINGXIE_KAFKA__BOOTSTRAP_SERVERS"]
+    with Command(environment, *words) as command, closing(TopicReader(broker, topic)) as reader:
+        reader.until(lambda seen: len(seen) >= records)
+        yield command
 
 
 def tingxie(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:

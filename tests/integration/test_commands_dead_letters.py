@@ -5,38 +5,22 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
-
+from consumer.demo.assets import SAMPLES
 from consumer.errors import NotMedia, RecordingError, StorageUnavailable
-from consumer.events.deadletter import dead_letter_headers
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
-from tests.integration.shell import Command, tingxie
-from tests.integration.world import BUCKET, World, open_world
+from tests.integration.shell import Command, tingxie, under_way
+from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer
+from tests.unit.events.letters import letter_headers
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
+SAMPLE = SAMPLES / "hotline.wav"
 LETTERS = 50
 COMMAND_S = 60.0
-
-
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
 
 
 def bury(
@@ -47,16 +31,13 @@ def bury(
     headers: Mapping[str, bytes] | None = None,
 ) -> int:
     """Write a dead letter as the service does; returns its offset."""
-    told = dead_letter_headers(
+    told = letter_headers(
         [("traceparent", b"00-1"), *(headers or {}).items()],
         topic=topics.uploads,
         partition=0,
         offset=number,
-        group="tingxie",
-        delivery_count=1,
         error=error or StorageUnavailable(f"audio-in/{number}.wav: 503"),
         recording_id=f"audio-in/{number}.wav",
-        timestamp_ms=1,
     )
     value = json.dumps({"bucket": "audio-in", "key": f"{number}.wav"}).encode()
     _, offset = produce(
@@ -140,18 +121,24 @@ def test_a_redrive_sends_each_letter_once_as_it_was(
     assert [json.loads(line)["redriven"] for line in listed.splitlines()] == [True] * 5 + [False]
 
 
+@contextmanager
+def redriving(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str], *, letters: int, rate: int, sent: int
+) -> Iterator[Command]:
+    """A redrive of so many letters, so many a second, of which so many are sent."""
+    for number in range(letters):
+        bury(kafka, topics, number)
+    words = ("dead-letters", "redrive", "--rate", str(rate))
+    with under_way(environment, *words, topic=topics.uploads, records=sent) as command:
+        yield command
+
+
 def test_a_redrive_that_is_killed_is_finished_by_the_next_one(
     kafka: KafkaServer, topics: Topics, environment: dict[str, str]
 ) -> None:
-    for number in range(60):
-        bury(kafka, topics, number)
-    with (
-        Command(environment, "dead-letters", "redrive", "--rate", "20") as redriving,
-        closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-    ):
-        reader.until(lambda seen: len(seen) >= 10)
-        redriving.process.send_signal(signal.SIGKILL)
-        assert redriving.process.wait(COMMAND_S) == -signal.SIGKILL
+    with redriving(kafka, topics, environment, letters=60, rate=20, sent=10) as command:
+        command.process.send_signal(signal.SIGKILL)
+        assert command.process.wait(COMMAND_S) == -signal.SIGKILL
     assert len(uploads(kafka, topics)) < 60
     forget_what_was_remembered(kafka, topics)
     code, out, _ = tingxie(environment, "dead-letters", "redrive")
@@ -174,15 +161,9 @@ def forget_what_was_remembered(kafka: KafkaServer, topics: Topics) -> None:
 def test_an_interrupted_redrive_remembers_and_says_so(
     kafka: KafkaServer, topics: Topics, environment: dict[str, str]
 ) -> None:
-    for number in range(40):
-        bury(kafka, topics, number)
-    with (
-        Command(environment, "dead-letters", "redrive", "--rate", "10") as redriving,
-        closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-    ):
-        reader.until(lambda seen: len(seen) >= 3)
-        redriving.interrupt()
-        code, _, err = redriving.end()
+    with redriving(kafka, topics, environment, letters=40, rate=10, sent=3) as command:
+        command.interrupt()
+        code, _, err = command.end()
     assert (code, err) == (130, "tingxie: interrupted; the same command sends the rest\n")
     assert tingxie(environment, "dead-letters", "redrive")[0] == 0
     assert Counter(each.key for each in uploads(kafka, topics)) == {b"key-%d" % number: 1 for number in range(40)}
@@ -206,12 +187,6 @@ def test_letters_of_other_frameworks_go_back_too(
     sent = {each.value: set(each.headers) for each in uploads(kafka, topics)}
     ours = {"tingxie-redrives", "tingxie-copy-of"}
     assert sent == {b"a": ours, b"b": ours | {"mine"}}
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def test_after_the_storage_is_repaired_a_redrive_brings_all_to_transcripts(world: World) -> None:

@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from confluent_kafka import Producer
 
+from consumer.demo.assets import SAMPLES
+from tests.altered import another_revision
 from tests.conftest import Topics
 from tests.integration.harness import Seen, TopicReader, produce
-from tests.integration.shell import Command, tingxie
-from tests.integration.world import BUCKET, World, open_world
+from tests.integration.shell import tingxie, under_way
+from tests.integration.world import BUCKET, World
 from tests.servers import KafkaServer, VersityGateway
 from tests.unit.transcript.speech import span, transcript_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "hotline.wav"
+SAMPLE = SAMPLES / "hotline.wav"
 HOUR_S = 3600
 BEGIN_S = int(time.time()) // HOUR_S * HOUR_S - 100 * HOUR_S
 """Brokers take no records from the future, and drop those that are a week old."""
 COMMAND_S = 60.0
-
-
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
 
 
 def announce(kafka: KafkaServer, topics: Topics, count: int) -> None:
@@ -137,11 +125,8 @@ def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
     announce(kafka, topics, 80)
     for ending in (signal.SIGKILL, signal.SIGINT):
         before = len(copies(kafka, topics.uploads, "r1"))
-        with (
-            Command(environment, "replay", "--id", "r1", "--rate", "20") as replaying,
-            closing(TopicReader(kafka.bootstrap_servers, topics.uploads)) as reader,
-        ):
-            reader.until(lambda seen, before=before: len(seen) >= 80 + before + 8)  # type: ignore[misc]
+        words = ("replay", "--id", "r1", "--rate", "20")
+        with under_way(environment, *words, topic=topics.uploads, records=80 + before + 8) as replaying:
             replaying.process.send_signal(ending)
             code, _, err = replaying.end()
         assert code == (130 if ending == signal.SIGINT else -signal.SIGKILL)
@@ -191,26 +176,12 @@ def test_what_lies_in_a_bucket_is_announced_once(
 BEFORE, WITHIN, AFTER = 150, 250, 100
 
 
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
-
-
 def next_second() -> str:
     """The beginning of the next second, once it has come: times of the command line have no fractions."""
     begin = int(time.time()) + 1
     while time.time() < begin:
         time.sleep(0.01)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin))
-
-
-def newer_model(models: Path, folder: Path) -> Path:
-    """The same recogniser under another revision: the digest of its weights."""
-    shutil.copytree(models / "paraformer", folder)
-    with zipfile.ZipFile(folder / "model.pt", "a") as weights:
-        weights.comment = b"newer"
-    return folder
 
 
 def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
@@ -227,12 +198,10 @@ def test_after_a_model_upgrade_a_window_is_transcribed_again_and_nothing_else(
     old = {each.json["model"]["revision"] for each in world.transcripts_read.records}
     assert len(old) == 1
     window = ("--from", bounds[0], "--to", bounds[1], "--id", "upgrade", "--rate", "60")
-    with world.service(TINGXIE_ENGINE__MODEL=str(newer_model(demo_models, tmp_path / "newer"))):
-        with (
-            Command(world.environment, "replay", *window) as replaying,
-            closing(TopicReader(world.kafka.bootstrap_servers, world.uploads)) as reader,
-        ):
-            reader.until(lambda seen: len(seen) >= BEFORE + WITHIN + AFTER + 50)
+    newer = another_revision(demo_models / "paraformer", tmp_path / "newer")
+    with world.service(TINGXIE_ENGINE__MODEL=str(newer)):
+        midway = BEFORE + WITHIN + AFTER + 50
+        with under_way(world.environment, "replay", *window, topic=world.uploads, records=midway) as replaying:
             replaying.process.send_signal(signal.SIGKILL)
             assert replaying.process.wait(COMMAND_S) == -signal.SIGKILL
         code, _, _ = tingxie(world.environment, "replay", *window)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -9,18 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 from webvtt import WebVTT
 
 from consumer import cli
 from consumer.demo.assets import SAMPLES
+from consumer.demo.samples import load_samples
 from consumer.events.transcript import Transcript
 from consumer.transcript.cer import compare
 from consumer.transcript.formats import FORMATS, render
 from tests.integration.media import silence
 from tests.integration.shell import Command
 from tests.integration.shell import tingxie as tingxie_process
+from tests.logs import logging_restored
 from tests.servers import FaultProxy, VersityGateway
 
 if TYPE_CHECKING:
@@ -28,20 +27,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.model
 
-TRUTH = {each["file"]: each["text"] for each in json.loads((SAMPLES / "truth.json").read_text())["samples"]}
+TRUTH = {each.name: each.text for each in load_samples()}
 MOST_WRONG = 0.1
 """These tests are about the command; that the models hear well is measured elsewhere, so one wrong word is allowed."""
 
 
 def tingxie(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
     """Exit code, stdout, stderr; in this process, where the model libraries are imported only once."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
+    with logging_restored():
         result = CliRunner().invoke(cli.app, words, env=dict(environment))
-    finally:
-        root.handlers[:], root.level = handlers, level
-        structlog.reset_defaults()
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

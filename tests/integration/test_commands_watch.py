@@ -10,38 +10,17 @@ import pytest
 from confluent_kafka import Producer
 
 from consumer.errors import BrokerUnavailable, NotMedia
-from consumer.events.deadletter import dead_letter_headers
 from consumer.kafka.follow import Follower, Start
 from consumer.settings import KafkaSettings
 from tests.conftest import Topics
 from tests.integration.harness import produce
 from tests.integration.shell import Command, tingxie
 from tests.servers import KafkaServer
+from tests.unit.events.letters import letter_headers
 from tests.unit.transcript.speech import span, transcript_of
 
 TRANSCRIPT = transcript_of([span("你 好。")]).to_bytes()
-DEAD = dead_letter_headers(
-    [],
-    topic="audio-uploaded",
-    partition=1,
-    offset=7,
-    group="tingxie",
-    delivery_count=1,
-    error=NotMedia("broken.mp3: nothing to decode"),
-    recording_id="audio-in/broken.mp3",
-    timestamp_ms=1,
-)
-
-
-@pytest.fixture
-def environment(kafka: KafkaServer, topics: Topics) -> dict[str, str]:
-    return {
-        "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TINGXIE_KAFKA__STARTUP_TIMEOUT_S": "20",
-        "TINGXIE_TOPICS__UPLOADS": topics.uploads,
-        "TINGXIE_TOPICS__TRANSCRIPTS": topics.transcripts,
-        "TINGXIE_TOPICS__DEAD_LETTERS": topics.dead_letters,
-    }
+DEAD = letter_headers(error=NotMedia("broken.mp3: nothing to decode"), recording_id="audio-in/broken.mp3")
 
 
 def settings(kafka: KafkaServer) -> KafkaSettings:

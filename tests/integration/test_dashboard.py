@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from consumer.demo.assets import SAMPLES
 from tests.integration.harness import WORK_S
 from tests.integration.world import open_world
 from tests.servers import KafkaServer, ServerError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "helm" / "tingxie" / "files"
 DASHBOARD: dict[str, Any] = json.loads((FILES / "dashboard.json").read_text())
-SAMPLES = ROOT / "consumer" / "demo" / "samples"
 PANELS_S = 60.0
 """For the last scrape to come, and be drawn."""
 NOT_HERE = {"GPU memory"}

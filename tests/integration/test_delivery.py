@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consumer.demo.samples import Sample
 from tests.integration.harness import Seen, ServiceProcess, TopicReader
-from tests.integration.media import silence
+from tests.integration.media import SPOKEN, silence
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLES = Path(__file__).parents[2] / "consumer" / "demo" / "samples"
-TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
-SPOKEN = [each["file"] for each in TRUTH if each["expect"] == "completed"]
 DELAYS = ("1s", "2s")
 QUICK = {"TINGXIE_RETRY__ATTEMPTS": "2", "TINGXIE_RETRY__BACKOFF_MS": "10"}
 
@@ -33,9 +31,9 @@ def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..
         yield world
 
 
-def put(world: World, key: str, sample: str = SPOKEN[0]) -> None:
+def put(world: World, key: str, sample: Sample = SPOKEN[0]) -> None:
     """Upload a recording of which the bucket tells the topic."""
-    world.upload(key, (SAMPLES / sample).read_bytes())
+    world.upload(key, sample.path.read_bytes())
 
 
 def test_a_recording_comes_back_from_a_retry_topic_and_others_do_not_wait(world: World) -> None:
@@ -103,21 +101,17 @@ def planted(self, tag, job):
     return real(self, tag, job)
 
 work.Work.begin = planted
-from consumer.cli import main
-import sys
-sys.argv = ["tingxie", "run"]
-main()
 """
 
 
 def test_a_record_that_kills_the_process_is_a_dead_letter_and_its_neighbours_are_not(world: World) -> None:
-    spoken = sorted(SPOKEN, key=lambda name: (SAMPLES / name).stat().st_size)
+    spoken = sorted(SPOKEN, key=lambda sample: sample.path.stat().st_size)
     world.upload("poison.wav", silence(0.1))
     for number in range(6):
         put(world, f"{number}.wav", spoken[number % len(spoken)])
     deaths = 0
     while True:
-        service = ServiceProcess(world.environment, world.folder, command=("-c", KILLER.format(samples=3000)))
+        service = world.planted(KILLER.format(samples=3000))
         service.launch()
         while service.process.alive() and world.group.lag() > 0:
             time.sleep(0.2)  # the test's own limit ends this

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType  # type: ignore[attr-defined]
 
+from consumer.demo.assets import SAMPLES
 from consumer.errors import CredentialsRefused
 from consumer.kafka.sink import RECORD_BYTES, OutgoingRecord, Sink
 from consumer.settings import KafkaSettings
 from tests.integration.harness import produce
-from tests.integration.permissions import PERMISSIONS, ROOT, Names, Permission, allow, environment, kafka_lines
+from tests.integration.permissions import PERMISSIONS, Names, Permission, allow, environment, kafka_lines
 from tests.integration.shell import tingxie
 from tests.integration.world import World, open_world
 from tests.servers.certificates import Authority
@@ -25,7 +26,7 @@ from tests.servers.secure_kafka import CLIENT, SecureKafkaServer
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLE = ROOT / "consumer" / "demo" / "samples" / "dictation 22k.wav"
+SAMPLE = SAMPLES / "dictation 22k.wav"
 USER, PASSWORD = "tingxie", "correct-horse-battery"
 STRANGER = "stranger"
 

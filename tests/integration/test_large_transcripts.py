@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from jsonschema import Draft202012Validator
 
 from consumer.events.stored import StoredTranscript, record_bytes, reference
 from consumer.events.transcript import Transcript
 from tests.integration.harness import Seen
+from tests.integration.media import SPOKEN
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
 
@@ -21,19 +21,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "consumer" / "demo" / "samples"
-TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
-LONGEST = max((each for each in TRUTH if each["expect"] == "completed"), key=lambda each: len(each["text"]))["file"]
+LONGEST = max(SPOKEN, key=lambda sample: len(sample.text)).path
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas" / "transcript-ready.v1.schema.json").read_text()))
 
 KEPT = "kept-transcripts"
 ANYWHERE = StoredTranscript(f"s3://{KEPT}/transcripts/{'0' * 64}.json", 1_000_000, "0" * 64)
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
 
 
 def stored(world: World, event: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +47,7 @@ def objects(world: World) -> list[str]:
 
 def inline(world: World) -> Seen:
     """The longest sample's transcript, sent whole."""
-    world.upload("long.wav", (SAMPLES / LONGEST).read_bytes())
+    world.upload("long.wav", LONGEST.read_bytes())
     with world.service():
         seen = world.transcript("long.wav")
         world.group.wait_for_no_lag()
@@ -110,7 +102,7 @@ def test_what_the_topic_refuses_is_stored_whatever_the_limit_says(
     with open_world(kafka, demo_models, tmp_path, s3, transcript_bytes=1_400) as world:
         world.s3.create_bucket(Bucket=KEPT)
         with world.service(TINGXIE_STORAGE__TRANSCRIPT_BUCKET=KEPT) as service:
-            world.upload("long.wav", (SAMPLES / LONGEST).read_bytes())
+            world.upload("long.wav", LONGEST.read_bytes())
             event = world.transcript("long.wav").json
             world.group.wait_for_no_lag()
             assert service.process.alive()

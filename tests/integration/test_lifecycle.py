@@ -6,37 +6,26 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.integration.harness import ServiceProcess
+from tests.integration.media import SPOKEN
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLES = Path(__file__).parents[2] / "consumer" / "demo" / "samples"
-TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
-SPOKEN = [each["file"] for each in TRUTH if each["expect"] == "completed"]
-
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
-
 
 def upload_many(world: World, count: int) -> list[str]:
     """Upload recordings and spread their events over all partitions, which the bucket's constant key would not."""
-    keys = [f"{number:03}/{SPOKEN[number % len(SPOKEN)]}" for number in range(count)]
-    for number, key in enumerate(keys):
-        world.s3.put_object(Bucket=BUCKET, Key=key, Body=(SAMPLES / SPOKEN[number % len(SPOKEN)]).read_bytes())
+    samples = {f"{number:03}/{sample.name}": sample for number, sample in enumerate(islice(cycle(SPOKEN), count))}
+    for key, sample in samples.items():
+        world.upload(key, sample.path.read_bytes())
         world.announce(key)
-    return keys
+    return list(samples)
 
 
 def keys_of(world: World) -> Counter[str]:
@@ -104,16 +93,12 @@ def planted(self, *arguments, **options):
     return real(self, *arguments, **options)
 
 recogniser.Recogniser.encode = planted
-from consumer.cli import main
-import sys
-sys.argv = ["tingxie", "run"]
-main()
 """
 
 
 def test_a_stage_that_dies_stops_the_process_and_leaves_its_work_uncommitted(world: World) -> None:
     keys = upload_many(world, 12)
-    doomed = ServiceProcess(world.environment, world.folder, command=("-c", PLANTED))
+    doomed = world.planted(PLANTED)
     doomed.launch()
     assert doomed.wait(180) == 1
     last = doomed.log.read_text().splitlines()[-1]
@@ -140,8 +125,8 @@ def test_a_second_member_shares_the_work(world: World) -> None:
 
 
 def test_events_of_one_object_are_worked_on_in_order_and_others_do_not_wait(world: World) -> None:
-    world.s3.put_object(Bucket=BUCKET, Key="same.wav", Body=(SAMPLES / SPOKEN[0]).read_bytes())
-    world.s3.put_object(Bucket=BUCKET, Key="other.wav", Body=(SAMPLES / SPOKEN[1]).read_bytes())
+    world.upload("same.wav", SPOKEN[0].path.read_bytes())
+    world.upload("other.wav", SPOKEN[1].path.read_bytes())
     world.proxy.stall(times=1, match="GET */same.wav")
     for number in range(5):
         value = json.dumps({"bucket": BUCKET, "key": "same.wav", "metadata": {"event": str(number)}}).encode()
@@ -161,8 +146,8 @@ def test_a_long_wait_for_the_storage_does_not_cost_the_membership(world: World) 
     properties = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500, "max.poll.interval.ms": 6000}
     world.proxy.stall(times=1, match="GET */slow.wav")
     with world.service(TINGXIE_KAFKA__PROPERTIES=json.dumps(properties)) as service:
-        world.upload("slow.wav", (SAMPLES / SPOKEN[0]).read_bytes())
-        world.upload("quick.wav", (SAMPLES / SPOKEN[1]).read_bytes())
+        world.upload("slow.wav", SPOKEN[0].path.read_bytes())
+        world.upload("quick.wav", SPOKEN[1].path.read_bytes())
         assert world.transcript("quick.wav").json["status"] == "completed"
         until = time.monotonic() + 9.0  # half as long again as the group waits for a member that does not poll
         while time.monotonic() < until:
@@ -177,7 +162,7 @@ def test_the_service_outlives_its_broker_and_can_be_stopped_without_it(
     demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]
 ) -> None:
     with KafkaServer() as broker, open_world(broker, demo_models, tmp_path, s3) as world:
-        world.upload("a.wav", (SAMPLES / SPOKEN[0]).read_bytes())
+        world.upload("a.wav", SPOKEN[0].path.read_bytes())
         with world.service(TINGXIE_LIMITS__DRAIN_SECONDS="2") as service:
             world.transcript("a.wav")
             broker.stop()
@@ -193,7 +178,7 @@ def test_a_transcript_the_topic_refuses_is_a_dead_letter(
     kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]
 ) -> None:
     with open_world(kafka, demo_models, tmp_path, s3, transcript_bytes=700) as world, world.service() as service:
-        world.upload("long.wav", (SAMPLES / SPOKEN[0]).read_bytes())
+        world.upload("long.wav", SPOKEN[0].path.read_bytes())
         seen = world.dead_letter_of("long.wav")
         assert seen.headers["__dlq.errors.class"] == "transcript_too_large"
         for setting in ("max.message.bytes", "storage.transcript_bucket"):
@@ -234,7 +219,7 @@ def test_wrong_settings_are_usage_errors(world: World) -> None:
 
 
 def test_refused_credentials_stop_the_process_and_commit_nothing(world: World) -> None:
-    world.upload("any.wav", (SAMPLES / SPOKEN[0]).read_bytes())
+    world.upload("any.wav", SPOKEN[0].path.read_bytes())
     text = failed_start(world, TINGXIE_STORAGE__SECRET_ACCESS_KEY="wrong")
     assert "storage" in text
     assert "wrong" not in text.replace("wrong-", "")

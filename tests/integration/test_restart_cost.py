@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from consumer.demo.assets import SAMPLES
 from consumer.kafka.metadata import Progress, decode
 from tests.integration.harness import WORK_S
 from tests.integration.world import BUCKET, World, open_world
@@ -22,7 +23,7 @@ from tests.servers import KafkaServer
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CLIP = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "meeting.wav"
+CLIP = SAMPLES / "meeting.wav"
 DONE = 200
 SLOW = ("slow-first.wav", "slow-within.wav", "slow-last.wav")
 

@@ -13,7 +13,7 @@ import pytest
 
 from consumer.transcript.cer import compare
 from tests.integration.harness import ServiceProcess
-from tests.integration.media import silence, silent_film, wav
+from tests.integration.media import SPOKEN, silence, silent_film, wav
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "consumer" / "demo" / "samples"
-TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
-SPOKEN = [each for each in TRUTH if each["expect"] == "completed"]
 GOOD = SPOKEN[0]
 """A recording for tests in which any will do."""
 
@@ -54,28 +51,24 @@ def _nothing_left_behind(world: World, service: ServiceProcess) -> Iterator[None
     assert service.get("/live")[0] == 200
 
 
-def sample(name: str) -> bytes:
-    return (SAMPLES / name).read_bytes()
-
-
 def upload_good(world: World, key: str) -> None:
-    world.upload(key, sample(GOOD["file"]))
+    world.upload(key, GOOD.path.read_bytes())
 
 
 def test_samples_of_all_containers_are_transcribed(world: World) -> None:
     for each in SPOKEN:
-        world.upload(f"samples/{each['file']}", sample(each["file"]))
+        world.upload(f"samples/{each.name}", each.path.read_bytes())
     schema = json.loads((ROOT / "schemas" / "transcript-ready.v1.schema.json").read_text())
     heard, truth = "", ""
     for each in SPOKEN:
-        seen = world.transcript(f"samples/{each['file']}")
+        seen = world.transcript(f"samples/{each.name}")
         jsonschema.validate(seen.json, schema)
         assert seen.json["status"] == "completed"
-        assert seen.json["source"]["key"] == f"samples/{each['file']}"
+        assert seen.json["source"]["key"] == f"samples/{each.name}"
         assert seen.headers["ce_type"] == "tingxie.transcript.ready.v1"
-        assert seen.headers["ce_subject"] == f"{BUCKET}/samples/{each['file']}"
+        assert seen.headers["ce_subject"] == f"{BUCKET}/samples/{each.name}"
         heard += seen.json["text"]
-        truth += each["text"]
+        truth += each.text
     assert compare(truth, heard).rate <= 0.01
 
 
@@ -188,12 +181,12 @@ def test_silence_is_a_transcript(world: World, key: str, body: bytes) -> None:
 
 
 def test_a_truncated_mp3_is_transcribed_as_far_as_it_goes(world: World) -> None:
-    name = next(each["file"] for each in SPOKEN if each["file"].endswith(".mp3"))
-    whole = sample(name)
+    sample = next(each for each in SPOKEN if each.path.suffix == ".mp3")
+    whole = sample.path.read_bytes()
     world.upload("cut.mp3", whole[: len(whole) * 2 // 3])
     seen = world.transcript("cut.mp3")
     assert seen.json["status"] == "completed"
-    whole_ms = world_duration(world, name, whole)
+    whole_ms = world_duration(world, sample.name, whole)
     assert 0.5 * whole_ms < seen.json["duration_ms"] < 0.8 * whole_ms
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,34 +15,18 @@ from consumer.kafka.records import Partition
 from consumer.kafka.source import Source
 from consumer.settings import KafkaSettings
 from tests.integration.harness import START_S, WORK_S, ServiceProcess
+from tests.integration.media import SPOKEN
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLES = Path(__file__).parents[2] / "consumer" / "demo" / "samples"
-TRUTH = json.loads((SAMPLES / "truth.json").read_text())["samples"]
-SPOKEN = [each["file"] for each in TRUTH if each["expect"] == "completed"][:4]
+FOUR = SPOKEN[:4]
+GOOD = SPOKEN[0]
 SHORT = "3"
 """Seconds of the deadline under test: far beyond a turn or a batch of the small model, even on a busy machine."""
 
-
-@pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        yield world
-
-
-PLANTED = """
-import ctypes, sys, time
-
-{plant}
-
-from consumer.cli import main
-sys.argv = ["tingxie", "run"]
-main()
-"""
 
 ENGINE = """
 from consumer.engine.recogniser import Recogniser as Owner
@@ -86,10 +69,9 @@ Owner.fetch = planted_hang
 
 def launch(world: World, plant: str, **settings: str) -> ServiceProcess:
     """A service with a fault in it, and recordings for it to meet the fault with."""
-    for name in SPOKEN:
-        world.upload(name, (SAMPLES / name).read_bytes())
-    program = PLANTED.format(plant=plant)
-    service = ServiceProcess({**world.environment, **settings}, world.folder, command=("-c", program))
+    for sample in FOUR:
+        world.upload(sample.name, sample.path.read_bytes())
+    service = world.planted("import ctypes, time\n" + plant, **settings)
     service.launch()
     return service
 
@@ -99,7 +81,7 @@ def all_is_done_by_the_next_member(world: World) -> None:
     with world.service():
         world.group.wait_for_no_lag()
     keys = {(each.key or b"").decode() for each in world.transcripts_read.all()}
-    assert keys == {f"{BUCKET}/{name}" for name in SPOKEN}
+    assert keys == {f"{BUCKET}/{sample.name}" for sample in FOUR}
     assert world.dead_letters_read.all() == []
 
 
@@ -151,7 +133,7 @@ def test_what_hangs_is_named_shown_and_ended(
     named = {each["key"] for line in events(doomed, "also in work") for each in line["records"]}
     named |= {each["key"] for each in stuck["records"]}
     assert named
-    assert named <= set(SPOKEN)
+    assert named <= {sample.name for sample in FOUR}
     assert (thread == "loop") == (stuck["records"] == []), "a stage knows which recordings it has in hand"
     frames = {line["thread"]: line["stack"] for line in events(doomed, "stack")}
     assert "planted_hang" in frames[thread]
@@ -184,8 +166,8 @@ def test_a_process_that_was_frozen_goes_on(world: World) -> None:
         service.process.pause()
         service.process.wait_until(lambda: members() == 0, WORK_S)  # twice as long as the deadline
         service.process.resume()
-        world.upload(SPOKEN[0], (SAMPLES / SPOKEN[0]).read_bytes())
-        assert world.transcript(SPOKEN[0]).json["status"] == "completed"
+        world.upload(GOOD.name, GOOD.path.read_bytes())
+        assert world.transcript(GOOD.name).json["status"] == "completed"
         assert service.get("/live") == (200, "ok\n")
         assert events(service, "stuck") == []
 
@@ -195,8 +177,8 @@ def test_signals_show_the_stacks_and_drain(world: World) -> None:
         service.send(signal.SIGQUIT)
         service.process.wait_until(lambda: "in _take_up" in service.log.read_text(), WORK_S)
         assert "most recent call first" in service.log.read_text()
-        world.proxy.stall(times=1, match=f"GET */{SPOKEN[0]}")
-        world.upload(SPOKEN[0], (SAMPLES / SPOKEN[0]).read_bytes())
+        world.proxy.stall(times=1, match=f"GET */{GOOD.name}")
+        world.upload(GOOD.name, GOOD.path.read_bytes())
         service.process.wait_until(lambda: "tingxie_in_flight_records 1.0" in service.get("/metrics")[1], WORK_S)
         service.send(signal.SIGTERM)
         service.process.wait_until(lambda: service.get("/ready")[0] == 503, WORK_S)
@@ -204,7 +186,7 @@ def test_signals_show_the_stacks_and_drain(world: World) -> None:
         assert service.get("/live") == (200, "ok\n")
         world.proxy.release()
         assert service.wait() == 0
-    assert world.transcript(SPOKEN[0]).json["status"] == "completed"
+    assert world.transcript(GOOD.name).json["status"] == "completed"
 
 
 def test_readiness_follows_the_broker(demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> None:
@@ -217,8 +199,8 @@ def test_readiness_follows_the_broker(demo_models: Path, tmp_path: Path, s3: Cal
         assert service.get("/metrics")[0] == 200
         broker.start()
         service.process.wait_until(lambda: service.get("/ready")[0] == 200, WORK_S)
-        world.upload(SPOKEN[0], (SAMPLES / SPOKEN[0]).read_bytes())
-        assert world.transcript(SPOKEN[0]).json["status"] == "completed"
+        world.upload(GOOD.name, GOOD.path.read_bytes())
+        assert world.transcript(GOOD.name).json["status"] == "completed"
 
 
 class Member:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from consumer.demo.assets import SAMPLES
 from tests.integration.harness import WORK_S, Seen, TopicReader
 from tests.integration.world import BUCKET, World, open_world
 from tests.servers import KafkaServer
@@ -22,7 +23,7 @@ from tests.servers.collector import CollectedSpan, Collector
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SAMPLE = (Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "studio.flac").read_bytes()
+SAMPLE = (SAMPLES / "studio.flac").read_bytes()
 STAGES = ["fetch", "decode", "engine"]
 CONSUMER, PRODUCER = 5, 4
 QUICK = {

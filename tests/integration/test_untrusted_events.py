@@ -6,32 +6,28 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.integration.world import BUCKET, World, open_world
-from tests.servers import KafkaServer
+from consumer.demo.assets import SAMPLES
+from tests.integration.world import BUCKET, World
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-SAMPLE = Path(__file__).parents[2] / "consumer" / "demo" / "samples" / "dictation 22k.wav"
+SAMPLE = SAMPLES / "dictation 22k.wav"
 SECRET_BUCKET = "private"
 CANARY = "words-of-a-file-that-nobody-may-read"
 
 
 @pytest.fixture
-def world(kafka: KafkaServer, demo_models: Path, tmp_path: Path, s3: Callable[..., S3Client]) -> Iterator[World]:
-    with open_world(kafka, demo_models, tmp_path, s3) as world:
-        world.s3.create_bucket(Bucket=SECRET_BUCKET)
-        world.s3.put_object(Bucket=SECRET_BUCKET, Key="a.wav", Body=SAMPLE.read_bytes())
-        yield world
+def world(world: World) -> World:
+    world.s3.create_bucket(Bucket=SECRET_BUCKET)
+    world.s3.put_object(Bucket=SECRET_BUCKET, Key="a.wav", Body=SAMPLE.read_bytes())
+    return world
 
 
 @dataclass(frozen=True, slots=True)

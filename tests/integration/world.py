@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.conftest import Topics
 from tests.integration.harness import Group, Seen, ServiceProcess, TopicReader, produce
 from tests.servers import FaultProxy, KafkaServer, VersityGateway
+from tests.servers.settings import engine_settings, kafka_settings, storage_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
 
 BUCKET = "audio-in"
 PARTITIONS = 3
+RUN = """
+import sys
+from consumer.cli import main
+
+sys.argv = ["tingxie", "run"]
+main()
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,10 @@ class World:
     def service(self, **settings: str) -> ServiceProcess:
         """A service of this world's group, not started."""
         return ServiceProcess({**self.environment, **settings}, self.folder)
+
+    def planted(self, plant: str, **settings: str) -> ServiceProcess:
+        """A service that runs some code before its own, not started: to plant a fault in it."""
+        return ServiceProcess({**self.environment, **settings}, self.folder, command=("-c", plant + RUN))
 
     def upload(self, key: str, body: bytes) -> None:
         """Put an object; the bucket tells the topic."""
@@ -120,12 +133,14 @@ def open_world(
         announces: whether the bucket tells the topic of what is put.
     """
     name = uuid.uuid4().hex[:8]
-    uploads, transcripts, dead_letters = f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}"
-    kafka.create_topics(uploads, partitions=PARTITIONS)
-    kafka.create_topics(dead_letters, *(f"{uploads}.retry.{delay}" for delay in delays))
-    kafka.create_topics(transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None)
+    topics = Topics(f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}")
+    kafka.create_topics(topics.uploads, partitions=PARTITIONS)
+    kafka.create_topics(topics.dead_letters, *(f"{topics.uploads}.retry.{delay}" for delay in delays))
+    kafka.create_topics(
+        topics.transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None
+    )
     with ExitStack() as stack:
-        gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers if announces else None, uploads))
+        gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers if announces else None, topics.uploads))
         proxy = stack.enter_context(FaultProxy(gateway.endpoint_url))
         client = s3(gateway.endpoint_url)
         client.create_bucket(Bucket=BUCKET)
@@ -134,32 +149,23 @@ def open_world(
             gateway=gateway,
             proxy=proxy,
             s3=client,
-            uploads=uploads,
-            transcripts=transcripts,
-            dead_letters=dead_letters,
-            group=Group(kafka.bootstrap_servers, f"group-{name}", uploads),
+            uploads=topics.uploads,
+            transcripts=topics.transcripts,
+            dead_letters=topics.dead_letters,
+            group=Group(kafka.bootstrap_servers, f"group-{name}", topics.uploads),
             environment={
-                "TINGXIE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                **kafka_settings(kafka.bootstrap_servers, topics),
+                **storage_settings(proxy.endpoint_url),
+                **engine_settings(models),
                 "TINGXIE_KAFKA__GROUP_ID": f"group-{name}",
                 # A killed member's partitions come back after seconds, not after most of a minute.
                 "TINGXIE_KAFKA__PROPERTIES": json.dumps({"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}),
-                "TINGXIE_TOPICS__UPLOADS": uploads,
-                "TINGXIE_TOPICS__TRANSCRIPTS": transcripts,
-                "TINGXIE_TOPICS__DEAD_LETTERS": dead_letters,
                 "TINGXIE_RETRY__DELAYS": ",".join(delays),
-                "TINGXIE_STORAGE__ENDPOINT_URL": proxy.endpoint_url,
-                "TINGXIE_STORAGE__PATH_STYLE": "true",
-                "TINGXIE_STORAGE__ACCESS_KEY_ID": gateway.access_key,
-                "TINGXIE_STORAGE__SECRET_ACCESS_KEY": gateway.secret_key,
                 "TINGXIE_STORAGE__ALLOWED_BUCKETS": BUCKET,
                 "TINGXIE_LIMITS__OBJECT_BYTES": str(4 * 1024 * 1024),
                 "TINGXIE_LIMITS__SPOOL_DIR": str(folder / "spool"),
-                "TINGXIE_ENGINE__MODEL": str(models / "paraformer"),
-                "TINGXIE_ENGINE__VAD": str(models / "fsmn-vad"),
-                "TINGXIE_ENGINE__PUNCTUATION": str(models / "ct-transformer"),
-                "TINGXIE_ENGINE__DEVICE": "cpu",
             },
-            transcripts_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, transcripts))),
-            dead_letters_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, dead_letters))),
+            transcripts_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, topics.transcripts))),
+            dead_letters_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, topics.dead_letters))),
             folder=folder,
         )

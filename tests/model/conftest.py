@@ -22,14 +22,6 @@ from consumer.settings import EngineSettings
 from consumer.transcript.types import SAMPLE_RATE, Track
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder loads a model."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.model)
-            item.add_marker(pytest.mark.timeout(600))
-
-
 def decode(path: Path) -> Samples:
     """A recording as the models need it."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)

@@ -101,6 +101,20 @@ def run_installer(
         raise ServerError(f"{failed}:\n{done.stdout[-4000:]}")
 
 
+def install_go(server: str, package: str) -> Path:
+    """A Go program, built when it is absent.
+
+    Args:
+        server: the name of its folder.
+        package: with its version, ``host/path/program@v1.2.3``.
+
+    Raises:
+        ServerError: Go is missing or the build failed.
+    """
+    program = package.partition("@")[0].rpartition("/")[2]
+    return install_once(server, lambda folder: go_install(server, package, folder)) / program
+
+
 def go_install(server: str, package: str, folder: Path) -> None:
     """Build a Go program, named with its version, into ``folder``.
 

@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from typing_extensions import Self
 
+from tests.servers.admin import REQUEST_S, Administered
 from tests.servers.cache import ServerError
-from tests.servers.kafka import NAME, REQUEST_S, START_S, KafkaServer, new_cluster_id
+from tests.servers.kafka import NAME, START_S, KafkaServer, new_cluster_id
 from tests.servers.process import steady_ports
 
 NODES = 3
@@ -77,7 +75,7 @@ class KafkaNode(KafkaServer):
         }
 
 
-class KafkaCluster:
+class KafkaCluster(Administered):
     """Nodes with every topic, internal ones too, on all of them; two must have a record before it is acknowledged.
 
     Args:
@@ -99,7 +97,6 @@ class KafkaCluster:
         ports = [Ports(*each) for each in zip(internal, client, advertised, controller, strict=True)]
         cluster_id = new_cluster_id()
         self.nodes = [KafkaNode(number, each, cluster_id, common) for number, each in enumerate(ports, start=1)]
-        self._admin: AdminClient | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -110,13 +107,6 @@ class KafkaCluster:
     def client_servers(self) -> str:
         """Of all nodes, as a service is told to connect."""
         return ",".join(f"127.0.0.1:{node.ports.advertised}" for node in self.nodes)
-
-    @property
-    def admin(self) -> AdminClient:
-        """An admin client that connects past whatever stands before the nodes."""
-        if self._admin is None:
-            self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
-        return self._admin
 
     def start(self) -> None:
         """Start all nodes and return when each has joined.
@@ -144,17 +134,6 @@ class KafkaCluster:
                 raise ServerError(f"{NAME}: the cluster was not whole within {timeout_s:.0f} s\n{tails}")
             time.sleep(POLL_S)
 
-    def create_topics(self, *names: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
-        """Create topics on all nodes and return when all can be written to.
-
-        Raises:
-            KafkaException: the cluster refused one, for example because it exists.
-        """
-        new = [NewTopic(name, num_partitions=partitions, config=dict(config or {})) for name in names]
-        for created in self.admin.create_topics(new, operation_timeout=REQUEST_S).values():
-            created.result(REQUEST_S)
-        self.wait_until_whole()
-
     def leader(self, topic: str, partition: int) -> KafkaNode | None:
         """The node that leads a partition; None while there is none.
 
@@ -178,19 +157,6 @@ class KafkaCluster:
                 node.kill()  # in order, one after the other, they would wait for each other
             node.close()
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def whole(self) -> bool:
         """Whether all nodes are there and every partition has all its replicas in sync, asked for two seconds."""
         with suppress(KafkaException):
@@ -199,6 +165,9 @@ class KafkaCluster:
             in_sync = all(each.leader > 0 and len(each.isrs) == len(each.replicas) for each in partitions)
             return in_sync and len(metadata.brokers) == len(self.nodes)
         return False
+
+    def _wait_for_leaders(self, topics: Sequence[str], partitions: int) -> None:
+        self.wait_until_whole()
 
 
 _REPLICATED = {

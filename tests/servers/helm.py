@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.servers.cache import go_install, install_once
+from tests.servers.cache import install_go
 
 VERSION = "4.3.1"
 NAME = f"helm-{VERSION}"
@@ -17,4 +17,4 @@ def install() -> Path:
     Raises:
         ServerError: Go is missing or the build failed.
     """
-    return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "helm"
+    return install_go(NAME, PACKAGE)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from tests.servers.admin import REQUEST_S, Administered
 from tests.servers.cache import ServerError, install_once, run_installer
 from tests.servers.process import Server, ServerProcess, free_ports
 
@@ -47,7 +47,6 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
 """
 START_S = 120.0  # 7 to 14 s on two idle cores; a loaded machine takes several times as long
-REQUEST_S = 15.0
 
 
 def install() -> Path:
@@ -74,7 +73,7 @@ def new_cluster_id() -> str:
     return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-class KafkaServer(Server):
+class KafkaServer(Server, Administered):
     """One broker and controller in one process, on free loopback ports, with its data in a temporary folder.
 
     Topics are never created by use.
@@ -88,18 +87,10 @@ class KafkaServer(Server):
         self._properties = dict(properties or {})
         self._cluster_id = new_cluster_id()
         self._port = 0
-        self._admin: AdminClient | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         return f"127.0.0.1:{self._port}"
-
-    @property
-    def admin(self) -> AdminClient:
-        """An admin client of this broker; refused connections are not logged while it starts."""
-        if self._admin is None:
-            self._admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
-        return self._admin
 
     def start(self) -> None:
         """Start the broker and return when it answers an admin request.
@@ -123,19 +114,6 @@ class KafkaServer(Server):
         java.append(f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}")
         command = [*java, "kafka.Kafka", str(self._folder / "server.properties")]
         self._process = ServerProcess(self.name, command, self._log)
-
-    def create_topics(self, *names: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
-        """Create topics and return when all can be written to.
-
-        Raises:
-            KafkaException: the broker refused one, for example because it exists.
-        """
-        new = [
-            NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {})) for name in names
-        ]
-        for created in self.admin.create_topics(new, operation_timeout=REQUEST_S).values():
-            created.result(REQUEST_S)
-        self.process.wait_until(lambda: all(self._has_leaders(name, partitions) for name in names), REQUEST_S)
 
     def close(self) -> None:
         """Stop it for good and remove its data."""
@@ -180,6 +158,9 @@ class KafkaServer(Server):
         except KafkaException:
             return False
         return True
+
+    def _wait_for_leaders(self, topics: Sequence[str], partitions: int) -> None:
+        self.process.wait_until(lambda: all(self._has_leaders(topic, partitions) for topic in topics), REQUEST_S)
 
     def _has_leaders(self, topic: str, partitions: int) -> bool:
         known = self.admin.list_topics(topic, timeout=REQUEST_S).topics[topic].partitions

@@ -155,7 +155,36 @@ class ServerProcess:
         return True
 
 
-class Server(ABC):
+class Running(ABC):
+    """What runs from `start` to `close`; as a context, it is closed also when it does not come up."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it answers.
+
+        Raises:
+            ServerError: it did not come up; the message ends with its log.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop it for good and remove its data."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Server(Running):
     """A server in a temporary folder; `stop` and `start` keep its port and data, as a server that restarts does.
 
     Args:
@@ -180,14 +209,6 @@ class Server(ABC):
             raise RuntimeError(f"{self.name} was not started")
         return self._process
 
-    @abstractmethod
-    def start(self) -> None:
-        """Start it and return when it answers.
-
-        Raises:
-            ServerError: it did not come up; the message ends with its log.
-        """
-
     def log_tail(self) -> str:
         return log_tail(self._log)
 
@@ -200,16 +221,3 @@ class Server(ABC):
         """Stop it for good and remove its data."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -13,8 +13,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from tests.servers.admin import REQUEST_S
 from tests.servers.certificates import Authority
-from tests.servers.kafka import REQUEST_S, KafkaServer
+from tests.servers.kafka import KafkaServer
 from tests.servers.process import free_ports
 
 CLIENT = "tingxie-certificate"

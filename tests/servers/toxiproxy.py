@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.servers.cache import ServerError, go_install, install_once
+from tests.servers.cache import ServerError, install_go
 from tests.servers.process import Server, ServerProcess, steady_ports
 
 VERSION = "2.12.0"
@@ -27,7 +27,7 @@ def install() -> Path:
     Raises:
         ServerError: Go is missing or the build failed.
     """
-    return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "server"
+    return install_go(NAME, PACKAGE)
 
 
 @dataclass(slots=True)

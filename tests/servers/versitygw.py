@@ -7,9 +7,16 @@ import subprocess
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tests.servers.cache import ServerError, go_install, install_once
+import boto3
+from botocore.config import Config
+
+from tests.servers.cache import ServerError, install_go
 from tests.servers.process import Server, ServerProcess, free_ports
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 VERSION = "1.8.0"
 NAME = f"versitygw-{VERSION}"
@@ -25,8 +32,7 @@ def install() -> Path:
     Raises:
         ServerError: Go is missing or the build failed.
     """
-
-    return install_once(NAME, lambda folder: go_install(NAME, PACKAGE, folder)) / "versitygw"
+    return install_go(NAME, PACKAGE)
 
 
 class VersityGateway(Server):
@@ -63,6 +69,23 @@ class VersityGateway(Server):
     @property
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @classmethod
+    def client(cls, endpoint_url: str, **config: Any) -> S3Client:
+        """A client with all permissions.
+
+        Args:
+            endpoint_url: of a gateway, or of a proxy before it.
+            config: time-outs, retries and whatever else botocore's ``Config`` takes.
+        """
+        return boto3.client(
+            "s3",
+            endpoint_url=endpoint_url,
+            region_name=cls.region,
+            aws_access_key_id=cls.access_key,
+            aws_secret_access_key=cls.secret_key,
+            config=Config(s3={"addressing_style": "path"}, **config),
+        )
 
     def start(self) -> None:
         """Start the gateway and return when it is healthy; a second start keeps port and objects.

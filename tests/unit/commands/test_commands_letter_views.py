@@ -8,22 +8,12 @@ from rich.console import Console
 from consumer.commands import letter_views
 from consumer.commands.letters import Letter
 from consumer.errors import NotMedia
-from consumer.events.deadletter import dead_letter_headers
 from consumer.kafka.records import Record
+from tests.unit.events.letters import letter_headers
 
 
 def letter(message: str, recording: str, redrives: int = 0) -> Letter:
-    told = dead_letter_headers(
-        [("tingxie-redrives", b"%d" % redrives)],
-        topic="uploads",
-        partition=0,
-        offset=7,
-        group="g",
-        delivery_count=1,
-        error=NotMedia(message),
-        recording_id=recording,
-        timestamp_ms=1,
-    )
+    told = letter_headers([("tingxie-redrives", b"%d" % redrives)], error=NotMedia(message), recording_id=recording)
     return Letter.of(Record("dead", 2, 41, b"k", b"{}", told, 1_795_000_000_000))
 
 

@@ -8,8 +8,8 @@ from consumer.commands.letters import Letter, Redriven, Selection
 from consumer.commands.redrive import Judge, Request, Tally
 from consumer.errors import NotMedia, RecordingError, StorageUnavailable
 from consumer.events.copies import Origin, redriven
-from consumer.events.deadletter import dead_letter_headers
 from consumer.kafka.records import Headers, Record
+from tests.unit.events.letters import letter_headers
 
 UNAVAILABLE = StorageUnavailable("audio-in/a.wav: 503")
 
@@ -23,13 +23,10 @@ def letter(
     timestamp_ms: int = 1000,
     headers: Headers | None = None,
 ) -> Letter:
-    told = dead_letter_headers(
-        headers or [],
+    told = letter_headers(
+        headers or (),
         topic="uploads",
-        partition=0,
         offset=offset,
-        group="g",
-        delivery_count=1,
         error=error,
         recording_id=recording,
         timestamp_ms=timestamp_ms,

@@ -10,9 +10,9 @@ from rich.console import Console
 from consumer.commands.terminal import fit, printable
 from consumer.commands.watch import OBJECT_WIDTH, _clock, _json_line, _terminal_line
 from consumer.errors import NotMedia
-from consumer.events.deadletter import dead_letter_headers
 from consumer.events.stored import StoredTranscript, reference
 from consumer.kafka.records import Headers, Record
+from tests.unit.events.letters import letter_headers
 from tests.unit.transcript.speech import span, transcript_of
 
 WIDTH = 100
@@ -24,16 +24,8 @@ def record(value: bytes | None, headers: Headers | None = None, key: bytes | Non
 
 
 def dead(message: str = "the content is of no kind that can be decoded", value: bytes = b'{"not": "ours"}') -> Record:
-    headers = dead_letter_headers(
-        [],
-        topic="audio-uploaded",
-        partition=1,
-        offset=7,
-        group="tingxie",
-        delivery_count=1,
-        error=NotMedia(message),
-        recording_id="audio-in/broken.mp3",
-        timestamp_ms=1,
+    headers = letter_headers(
+        partition=1, offset=7, delivery_count=1, error=NotMedia(message), recording_id="audio-in/broken.mp3"
     )
     return record(value, headers)
 

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from consumer.errors import StorageUnavailable
 from consumer.events.copies import Origin, origin_of, redriven, redrives, replayed
-from consumer.events.deadletter import DeadLetter, dead_letter_headers
+from consumer.events.deadletter import DeadLetter
 from consumer.events.headers import replay_id
 from consumer.events.retry import Story, retry_headers
+from tests.unit.events.letters import letter_headers
 
 LETTER = Origin("uploads.dead-letter", 2, 41)
 ORIGINAL: list[tuple[str, bytes | None]] = [("ce_id", b"7"), ("traceparent", b"00-1"), ("empty", None)]
@@ -18,16 +19,13 @@ def failed(headers: list[tuple[str, bytes | None]], recording_id: str | None = N
     """Headers of a record that failed for good after a round in a retry topic."""
     story = Story("uploads", 1, 7, first_seen_ms=5)
     retried = list(retry_headers(headers, story, not_before_ms=9, recording_id=recording_id))
-    return dead_letter_headers(
+    return letter_headers(
         retried,
         topic="uploads",
         partition=1,
         offset=7,
-        group="tingxie",
-        delivery_count=2,
         error=StorageUnavailable("audio-in/a.wav: 503"),
         recording_id=recording_id,
-        timestamp_ms=1,
         history=b"[]",
     )
 

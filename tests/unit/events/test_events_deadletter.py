@@ -1,34 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.errors import EventInvalid, EventNotJson, ObjectMissing, RecordingError, StorageUnavailable
-from consumer.events.deadletter import MAX_MESSAGE_BYTES, NAMES, DeadLetter, bounded, dead_letter_headers
+from consumer.events.deadletter import MAX_MESSAGE_BYTES, NAMES, DeadLetter, bounded
 from consumer.events.headers import HISTORY, RECORDING, Headers
-
-
-def written(original: Headers = (), **changes: Any) -> list[tuple[str, bytes | None]]:
-    values: dict[str, Any] = {
-        "topic": "audio-uploaded",
-        "partition": 3,
-        "offset": 41,
-        "group": "tingxie",
-        "delivery_count": 2,
-        "error": ObjectMissing("audio-in/日.wav does not exist"),
-        "recording_id": "audio-in/日.wav",
-        "timestamp_ms": 1_795_000_000_000,
-        **changes,
-    }
-    return dead_letter_headers(original, **values)
+from tests.unit.events.letters import letter_headers
 
 
 def test_headers_are_those_of_the_contract() -> None:
-    assert dict(written()) == {
+    assert dict(letter_headers()) == {
         "__dlq.errors.topic": b"audio-uploaded",
         "__dlq.errors.partition": b"3",
         "__dlq.errors.offset": b"41",
@@ -48,12 +33,12 @@ def test_headers_are_those_of_the_contract() -> None:
 
 def test_original_headers_come_first_and_stay_as_they_were() -> None:
     original: Headers = [("b", b"\xff\x00"), ("a", None), ("b", b"2"), ("traceparent", b"x")]
-    assert written(original)[:4] == list(original)
+    assert letter_headers(original)[:4] == list(original)
 
 
 def test_a_second_failure_replaces_the_headers_of_the_first() -> None:
-    first = written([("a", b"1")])
-    second = written(first, error=StorageUnavailable("503"), offset=42, delivery_count=3)
+    first = letter_headers([("a", b"1")])
+    second = letter_headers(first, error=StorageUnavailable("503"), offset=42, delivery_count=3)
     assert len(second) == len(first)
     assert second[0] == ("a", b"1")
     letter = DeadLetter.from_headers(second)
@@ -62,11 +47,11 @@ def test_a_second_failure_replaces_the_headers_of_the_first() -> None:
 
 def test_the_recording_is_replaced_when_known_and_kept_when_not() -> None:
     original: Headers = [(RECORDING, b"audio-in/x.wav")]
-    known = [value for name, value in written(original) if name == RECORDING]
-    unknown = [value for name, value in written(original, recording_id=None) if name == RECORDING]
+    known = [value for name, value in letter_headers(original) if name == RECORDING]
+    unknown = [value for name, value in letter_headers(original, recording_id=None) if name == RECORDING]
     assert known == ["audio-in/日.wav".encode()]
     assert unknown == [b"audio-in/x.wav"]
-    assert RECORDING not in dict(written(recording_id=None))
+    assert RECORDING not in dict(letter_headers(recording_id=None))
 
 
 @given(
@@ -82,7 +67,7 @@ def test_the_recording_is_replaced_when_known_and_kept_when_not() -> None:
 def test_whatever_the_original_headers_nothing_is_there_twice(
     original: list[tuple[str, bytes | None]], message: str, cause: type[RecordingError]
 ) -> None:
-    headers = written(original, error=cause(message))
+    headers = letter_headers(original, error=cause(message))
     names = [name for name, _ in headers]
     assert all(names.count(name) == (name != HISTORY) for name in NAMES.values()), "it was tried in one round only"
     kept = [(name, value) for name, value in headers if name not in NAMES.values()]
@@ -124,5 +109,5 @@ def test_a_record_of_somebody_else_tells_nothing() -> None:
 
 def test_a_signature_in_a_key_is_not_in_the_message() -> None:
     error = ObjectMissing("audio-in/https://storage/a.wav?X-Amz-Signature=hunter2: does not exist")
-    message = dict(written(error=error))["__dlq.errors.message"]
+    message = dict(letter_headers(error=error))["__dlq.errors.message"]
     assert message == b"audio-in/https://storage/a.wav?X-Amz-Signature=**********: does not exist"

@@ -24,7 +24,7 @@ from referencing.jsonschema import DRAFT202012
 from consumer.errors import EventInvalid
 from consumer.events import schemas
 from consumer.events.asyncapi import SCHEMA_FORMAT
-from consumer.events.deadletter import DeadLetter, dead_letter_headers
+from consumer.events.deadletter import DeadLetter
 from consumer.events.headers import traceparent
 from consumer.events.messages import CHANNELS, DEAD_LETTER, EXAMPLES, MESSAGES, NATIVE, messages_of
 from consumer.events.native import NativeEvent
@@ -32,6 +32,7 @@ from consumer.events.parse import Dialect, Skipped, UploadEvent, parse
 from consumer.events.recording import Options, Recording
 from consumer.events.transcript import Transcript
 from consumer.settings import TopicSettings
+from tests.unit.events.letters import letter_headers
 
 FOLDER = Path(__file__).parents[3] / "schemas"
 CONTENT = schemas.load_examples(FOLDER / "examples")
@@ -321,17 +322,7 @@ NATIVE_VALIDATOR = validator({"$ref": f"./{NATIVE}"})
 def test_dead_letter_headers_fit_their_schema(
     partition: int, offset: int, message: str, recording_id: str | None
 ) -> None:
-    headers = dead_letter_headers(
-        [],
-        topic="t",
-        partition=partition,
-        offset=offset,
-        group="g",
-        delivery_count=1,
-        error=EventInvalid(message),
-        recording_id=recording_id,
-        timestamp_ms=0,
-    )
+    headers = letter_headers(partition=partition, offset=offset, error=EventInvalid(message), recording_id=recording_id)
     DEAD_LETTER_VALIDATOR.validate({name: (value or b"").decode() for name, value in headers})
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from consumer.errors import ObjectMissing
-from consumer.events.deadletter import dead_letter_headers
 from consumer.events.headers import ATTEMPT, Headers
 from consumer.kafka.records import Record
 from tests.faults.reading import dead_letters_of, incoming_of, transcripts_of
+from tests.unit.events.letters import letter_headers
 
 NATIVE = json.dumps({"bucket": "audio", "key": "a b.wav", "metadata": {"upload": "run/1"}}).encode()
 BY_BUCKET = json.dumps({"Records": [{"s3": {"bucket": {"name": "audio"}, "object": {"key": "run/2 c.wav"}}}]}).encode()
@@ -46,17 +46,7 @@ def test_when_the_work_on_a_transcript_began_is_what_it_says_of_its_time() -> No
 
 
 def test_a_dead_letter_is_known_by_the_event_it_holds() -> None:
-    headers = dead_letter_headers(
-        [],
-        topic="uploads",
-        partition=0,
-        offset=7,
-        group="g",
-        delivery_count=1,
-        error=ObjectMissing("gone"),
-        recording_id=None,
-        timestamp_ms=900,
-    )
+    headers = letter_headers(error=ObjectMissing("gone"), recording_id=None, timestamp_ms=900)
     (end,) = dead_letters_of([record(NATIVE, headers)])
     assert (end.recording, end.object_id, end.error_class, end.begun_ms) == (
         "run/1",

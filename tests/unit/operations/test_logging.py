@@ -14,15 +14,13 @@ from consumer.kafka.records import Ticket
 from consumer.operations.logging import configure_logging
 from consumer.pipeline.observer import Ended
 from consumer.pipeline.telemetry import LogObserver
+from tests.logs import logging_restored
 
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

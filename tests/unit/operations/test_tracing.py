@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -17,13 +18,20 @@ from consumer.operations.tracing import FLUSH_S, ToldExporter, open_tracer, reso
 from consumer.settings import TelemetrySettings
 
 LIBRARY = logging.getLogger("opentelemetry.exporter.of.a.test")
+ENDS_S = 60.0
+"""For an exporter to give up; by itself it tries for ten seconds."""
 SDK = logging.getLogger("opentelemetry.sdk.of.a.test")
 
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
     library = logging.getLogger("opentelemetry")
+    before = set(threading.enumerate())
     yield
+    # What is still being sent would draw from `random` while other tests draw their examples.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(ENDS_S)
+        assert not thread.is_alive(), thread
     library.handlers.clear()
     library.propagate = True
     library.setLevel(logging.NOTSET)
