@@ -107,6 +107,7 @@ def open_world(
     transcript_bytes: int | None = None,
     delays: Sequence[str] = (),
     announces: bool = True,
+    uploads: str | None = None,
 ) -> Iterator[World]:
     """Fresh topics, bucket server, proxy and group on a running broker.
 
@@ -118,9 +119,11 @@ def open_world(
         transcript_bytes: ``max.message.bytes`` of the transcript topic.
         delays: of retry topics.
         announces: whether the bucket tells the topic of what is put.
+        uploads: name of the upload topic; None: one that nobody used.
     """
     name = uuid.uuid4().hex[:8]
-    uploads, transcripts, dead_letters = f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}"
+    uploads = uploads or f"uploads-{name}"
+    transcripts, dead_letters = f"transcripts-{name}", f"dead-letters-{name}"
     kafka.create_topics(uploads, partitions=PARTITIONS)
     kafka.create_topics(dead_letters, *(f"{uploads}.retry.{delay}" for delay in delays))
     kafka.create_topics(transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None)
