@@ -21,6 +21,7 @@ from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span
 
 NOWHERE = Path("/nonexistent/benchmark")
 TEXT = "今天下午三个客户来北京开会"
+MODEL = ModelInfo("no-op", "1", "no-op@1", "no-op@1", "float32", "cpu")
 RECOGNITION = Recognition(
     (
         Span(
@@ -29,7 +30,8 @@ RECOGNITION = Recognition(
             3790,
             tuple(Word(char, 310 + 200 * at, 510 + 200 * at, 0.97) for at, char in enumerate(TEXT)),
         ),
-    )
+    ),
+    MODEL,
 )
 """A short sentence, so that transcripts are of a usual size."""
 RESULTS: dict[str, Any] = {
@@ -46,8 +48,6 @@ class Idle:
         name: of the stage.
         arguments, more: what the real stage takes; only ``notify`` is used.
     """
-
-    model = ModelInfo("no-op", "1", "no-op@1", "no-op@1", "float32", "cpu")
 
     def __init__(self, name: str, *arguments: object, notify: Callable[[], None], **more: object) -> None:
         self.name = name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
@@ -15,20 +15,21 @@ from consumer.kafka.retries import retry_topics
 from consumer.kafka.sink import Sink, record_limit
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
-from consumer.operations.server import HealthServer
+from consumer.operations.server import admin_server, health_server
 from consumer.operations.watchdog import Watchdog
 from consumer.pipeline.breaker import Breaker, BreakerLimits
 from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
 from consumer.pipeline.outgoing import Outgoing
+from consumer.pipeline.reload import ModelReload
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
 from consumer.pipeline.work import Gates
-from consumer.settings import Settings
+from consumer.settings import LimitSettings, Settings
 from consumer.stage import Deadline
 from consumer.storage.files import LocalFetcher
 from consumer.storage.objects import ObjectFetcher
@@ -43,26 +44,31 @@ STORE_WORKERS = 2
 
 
 @contextmanager
-def open_flow(
+def open_flow(settings: Settings, *, observer: Observer, local_files: bool) -> Iterator[Flow]:
+    """A flow that is not started yet, and stores no transcripts; closed on exit, with its spool and its decoders.
+
+    Args:
+        settings: all of them.
+        observer: told what happens to recordings.
+        local_files: recordings with an empty bucket name files of this machine. Never for events of others.
+
+    Raises:
+        UsageError: the spool folder, the storage settings or the reference recording cannot be used.
+    """
+    with _open_flow(settings, observer=observer, local_files=local_files) as (flow, _):
+        yield flow
+
+
+@contextmanager
+def _open_flow(
     settings: Settings,
     *,
     observer: Observer,
     local_files: bool,
     record_bytes: int | None = None,
     engine_observer: EngineObserver | None = None,
-) -> Iterator[Flow]:
-    """A flow that is not started yet; closed on exit, with its spool and its decoder processes.
-
-    Args:
-        settings: all of them.
-        observer: told what happens to recordings.
-        local_files: recordings with an empty bucket name files of this machine. Never for events of others.
-        record_bytes: transcripts whose record is larger are stored, if there is a bucket for them; None stores none.
-        engine_observer: told what the engine does.
-
-    Raises:
-        UsageError: the spool folder cannot be used, or storage settings are wrong.
-    """
+) -> Iterator[tuple[Flow, Engine]]:
+    """A flow with its engine; transcripts whose record is larger than ``record_bytes`` are stored, if they can be."""
     with ExitStack() as stack:
         limits = settings.limits
         wake = threading.Event()
@@ -77,6 +83,7 @@ def open_flow(
                 "store", store.store, workers=STORE_WORKERS, notify=wake.set, deadline=_transfer(settings)
             )
             storing = Storing(stage, record_bytes, settings.telemetry.ce_source)
+        engine = Engine(settings.engine, notify=wake.set, observer=engine_observer)
         flow = Flow(
             fetch=ThreadStage(
                 "fetch", fetch, workers=limits.fetch_workers, notify=wake.set, deadline=_transfer(settings)
@@ -84,7 +91,7 @@ def open_flow(
             decode=ThreadStage(
                 "decode", decoder.decode, workers=limits.decode_workers, notify=wake.set, deadline=_decoding(settings)
             ),
-            engine=Engine(settings.engine, notify=wake.set, observer=engine_observer),
+            engine=engine,
             spool=spool,
             retry=RetryPolicy(settings.retry.attempts, settings.retry.backoff_ms, settings.retry.backoff_max_ms),
             gates=Gates(bytes=limits.in_flight_bytes, audio_ms=limits.in_flight_audio_seconds * 1000),
@@ -93,7 +100,7 @@ def open_flow(
             storing=storing,
         )
         stack.callback(flow.close, CLOSE_TIMEOUT_S)
-        yield flow
+        yield flow, engine
 
 
 def _transfer(settings: Settings) -> Deadline:
@@ -114,45 +121,75 @@ def _silence_s(settings: Settings, health: Health) -> float:
     return engine.load_seconds if health.starting else max(engine.stall_seconds, limits.stall_seconds)
 
 
+def _loop_observer(settings: Settings, health: Health, started: Callable[[], None]) -> HealthObserver:
+    limits = settings.limits
+    return HealthObserver(
+        health,
+        settings.kafka.bootstrap_servers,
+        start=Deadline(settings.engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
+        # A turn in which partitions go to another member lasts as long as that may.
+        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
+        started=started,
+    )
+
+
+def _intake(limits: LimitSettings) -> Intake:
+    audio_ms = limits.in_flight_audio_seconds * 1000
+    return Intake(Limits(limits.in_flight_records, limits.in_flight_bytes, audio_ms))
+
+
+def _breaker(limits: LimitSettings) -> Breaker:
+    return Breaker(
+        BreakerLimits(
+            limits.dead_letter_share,
+            limits.dead_letter_count,
+            limits.dead_letter_window_seconds,
+            limits.dead_letter_probe_seconds,
+        )
+    )
+
+
+def _nothing() -> None:
+    """Nobody wants to be told."""
+
+
 @contextmanager
 def open_service(
-    settings: Settings, *, observer: Observer | None = None, supervised: bool = False
+    settings: Settings,
+    *,
+    load: Callable[[], Settings] | None = None,
+    observer: Observer | None = None,
+    supervised: bool = False,
 ) -> Iterator[Service]:
     """The service with its logs, metrics and health; closed on exit.
 
     Args:
         settings: all of them.
+        load: reads them again, for `Service.models`; None: they are always the same.
         observer: told what happens, beside logs and metrics.
         supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
-        UsageError: the spool folder, the storage settings or the telemetry port cannot be used.
+        UsageError: the spool folder, the storage settings, the reference recording or a port cannot be used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
-    limits, telemetry, engine = settings.limits, settings.telemetry, settings.engine
+    limits, telemetry = settings.limits, settings.telemetry
     watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
-    loop = HealthObserver(
-        health,
-        settings.kafka.bootstrap_servers,
-        start=Deadline(engine.load_seconds + limits.stall_seconds, "engine.load_seconds"),
-        # A turn in which partitions go to another member lasts as long as that may.
-        turn=Deadline(limits.stall_seconds + limits.revoke_seconds, "limits.stall_seconds"),
-        # The first record may be what hangs, before the watchdog looks again.
-        **({"started": watchdog.put_off} if supervised else {}),
-    )
+    # The first record may be what hangs, before the watchdog looks again.
+    loop = _loop_observer(settings, health, started=watchdog.put_off if supervised else _nothing)
     everyone = Observers(
         LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
     )
     with ExitStack() as stack:
         if telemetry.port:
-            server = HealthServer(telemetry.host, telemetry.port, health, metrics.registry)
+            server = health_server(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
         if supervised:
             watchdog.start()
             stack.callback(watchdog.close)
         limit = record_limit(settings.kafka, limits.transcript_bytes)
-        flow = stack.enter_context(
-            open_flow(
+        flow, engine = stack.enter_context(
+            _open_flow(
                 settings,
                 observer=everyone,
                 local_files=False,
@@ -160,24 +197,24 @@ def open_service(
                 engine_observer=EngineMetrics(metrics),
             )
         )
+        models = ModelReload(
+            engine,
+            settings.engine,
+            load=load or (lambda: settings),
+            told=lambda outcome: metrics.model_reloads.labels(outcome).inc(),
+        )
+        if telemetry.admin_port:
+            stack.callback(admin_server(telemetry.admin_port, models.routes()).close)
         watchdog.watch(loop.doing)
         watchdog.watch(flow.doing)
         sink = stack.enter_context(closing(Sink(settings.kafka, limit)))
         yield Service(
             settings=settings,
             flow=flow,
+            models=models,
             sink=sink,
-            intake=Intake(
-                Limits(limits.in_flight_records, limits.in_flight_bytes, limits.in_flight_audio_seconds * 1000)
-            ),
-            breaker=Breaker(
-                BreakerLimits(
-                    limits.dead_letter_share,
-                    limits.dead_letter_count,
-                    limits.dead_letter_window_seconds,
-                    limits.dead_letter_probe_seconds,
-                )
-            ),
+            intake=_intake(limits),
+            breaker=_breaker(limits),
             outgoing=Outgoing(
                 settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
             ),

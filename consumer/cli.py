@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from consumer.commands.arguments import TIMES, Config, examples, settings_of
+from consumer.commands.arguments import TIMES, Config, epoch_ms, examples, settings_of
 from consumer.commands.dead_letters import dead_letters
 from consumer.errors import TingxieError, UsageError
 
@@ -73,7 +73,7 @@ def run(ctx: typer.Context, config: Config = None) -> None:
     """Serve: transcribe what upload events name, until SIGTERM or Ctrl-C; then finish what is in work and commit."""
     from consumer.commands.run import run as serve
 
-    serve(settings_of(ctx, config))
+    serve(lambda: settings_of(ctx, config))
 
 
 @app.command(epilog=examples("tingxie demo", "tingxie demo --keep", "tingxie demo --keep ~/recordings"))
@@ -179,8 +179,8 @@ def watch(
     if from_beginning and since is not None:
         raise UsageError("--from-beginning and --since exclude each other: give one of them")
     start: Literal["beginning", "end"] | int = "beginning" if from_beginning else "end"
-    if since is not None:
-        start = round(since.timestamp() * 1000)
+    if (since_ms := epoch_ms(since)) is not None:
+        start = since_ms
     follow(settings_of(ctx, config), start, dead_letters=dead_letters, limit=limit, as_json=json)
 
 

@@ -21,7 +21,11 @@ Adapters translate library errors into this tree at the edge, so that nothing ab
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says of a disk that is full, or of the part of it that a user may fill."""
 
 
 class TingxieError(Exception):

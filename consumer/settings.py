@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
     SecretStr,
     ValidationError,
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -31,72 +24,17 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from consumer.errors import UsageError
-from consumer.redaction import MASK
+from consumer.setting_types import ClientProperties, Delays, Names, Properties, Url
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
 CT_TRANSFORMER = "iic/punc_ct-transformer_zh-cn-common-vocab272727-pytorch"
 
 
-def _split(value: object) -> object:
-    """``a,b`` and ``["a", "b"]`` as the list they mean; what is no text is left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
-
-
-def duration_ms(text: str) -> int:
-    """Milliseconds of a duration such as ``500ms``, ``30s``, ``5m`` or ``1h``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = re.fullmatch(r"([1-9][0-9]{0,6})(ms|s|m|h)", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no duration; give a number with ms, s, m or h, such as 30s")
-    return int(match[1]) * _UNITS_MS[match[2]]
-
-
-def _rising(delays: tuple[str, ...]) -> tuple[str, ...]:
-    waits = [duration_ms(each) for each in delays]
-    if any(later <= earlier for earlier, later in pairwise(waits)):
-        raise ValueError("each delay must be longer than the one before it")
-    return delays
-
-
-def _without_user(url: str | None) -> str | None:
-    """The URL itself; one that carries a password would show it in every message that names the storage."""
-    if url is not None and "@" in url.partition("//")[2].partition("/")[0]:
-        raise ValueError("the URL holds a user or password; give storage.access_key_id and storage.secret_access_key")
-    return url
-
-
 class Section(BaseModel):
     """A group of settings; unknown names are refused, so that a typo is not silently the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-SECRET = re.compile(r"password|secret|\.pem$|private\.key|oauthbearer\.config|jaas|token")
-"""Names of librdkafka properties whose values must not be shown."""
-
-Property = str | int | float | bool
-
-
-class Properties(dict[str, Property]):
-    """librdkafka properties; what is secret among them is masked wherever they are shown as a whole."""
-
-    def shown(self) -> dict[str, Property]:
-        """The properties with masks in place of secrets."""
-        return {name: MASK if SECRET.search(name) else value for name, value in self.items()}
-
-    def __repr__(self) -> str:
-        return repr(self.shown())
 
 
 class KafkaSettings(Section):
@@ -115,11 +53,7 @@ class KafkaSettings(Section):
     ordering: Literal["object", "none"] = Field(
         default="object", description="object: two events of one object are worked on one after the other"
     )
-    properties: Annotated[
-        dict[str, Property],
-        AfterValidator(Properties),
-        PlainSerializer(Properties.shown),
-    ] = Field(
+    properties: ClientProperties = Field(
         default_factory=Properties, description="any librdkafka property, as JSON; wins over what this program sets"
     )
     commit_interval_ms: int = Field(default=1000, ge=10, description="how often completed offsets are committed")
@@ -129,14 +63,12 @@ class KafkaSettings(Section):
 class StorageSettings(Section):
     """The object storage recordings are fetched from, and large transcripts are written to."""
 
-    endpoint_url: Annotated[str | None, AfterValidator(_without_user)] = Field(
-        default=None, description="URL of an S3-compatible storage; AWS when unset"
-    )
+    endpoint_url: Url = Field(default=None, description="URL of an S3-compatible storage; AWS when unset")
     region: str = Field(default="us-east-1", description="region requests are signed for")
     path_style: bool = Field(default=False, description="address objects as URL/bucket/key, as most own storages need")
     access_key_id: str | None = Field(default=None, description="unset: the usual AWS credential chain")
     secret_access_key: SecretStr | None = Field(default=None, description="unset: the usual AWS credential chain")
-    allowed_buckets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    allowed_buckets: Names = Field(
         default=(), description="buckets an event may name, with commas; empty allows all that the credentials can read"
     )
     transcript_bucket: str = Field(
@@ -234,6 +166,17 @@ class EngineSettings(Section):
     batch_wait_ms: int = Field(
         default=20, ge=0, description="how long speech may wait for more to fill its batch, while the device is idle"
     )
+    reference_audio: Path | None = Field(
+        default=None,
+        description="recording that models must understand before they serve: WAV, mono, 16 kHz, 16 bit; unset: one "
+        "that is shipped",
+    )
+    reference_text: str = Field(
+        default="", description="what is said in it; empty: what the models heard that are replaced"
+    )
+    reference_error_rate: float = Field(
+        default=0.3, ge=0, le=1, description="most of its characters that may be wrong, as a share"
+    )
     load_seconds: float = Field(
         default=1800.0, gt=0, description="how long the models may take to load, their download included"
     )
@@ -250,7 +193,7 @@ class RetrySettings(Section):
     attempts: int = Field(default=5, ge=1, description="tries in place, of each round")
     backoff_ms: int = Field(default=200, ge=1, description="bound of the first pause; doubles with each attempt")
     backoff_max_ms: int = Field(default=10_000, ge=1, description="bound of any pause")
-    delays: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_rising)] = Field(
+    delays: Delays = Field(
         default=("30s", "5m"),
         description="rounds after the first, with commas: a topic <topics.uploads>.retry.<delay> for each; "
         "empty: dead letters at once",
@@ -274,6 +217,9 @@ class TelemetrySettings(Section):
     )
     host: str = Field(default="0.0.0.0", description="address of /live, /ready and /metrics")  # noqa: S104 - a pod's
     port: int = Field(default=9464, ge=0, le=65535, description="port of /live, /ready and /metrics; 0 turns it off")
+    admin_port: int = Field(
+        default=0, ge=0, le=65535, description="port of /-/reload on the loopback address; 0 turns it off"
+    )
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
 
 

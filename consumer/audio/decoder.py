@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ import consumer
 from consumer.audio.confine import Confinement
 from consumer.audio.process import WorkerGoneError, WorkerProcess, WorkerSilentError, WorkerSpentError
 from consumer.errors import (
+    NO_ROOM,
     AudioTooLong,
     AudioUnsupported,
     DecoderCrashed,
@@ -255,7 +255,7 @@ def _opened(source: Path, outputs: Sequence[Path]) -> Iterator[BinaryIO]:
         for path in outputs:
             yield path.open("wb", buffering=0)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in NO_ROOM:
             raise SpoolFull(f"no room in limits.spool_dir ({error.strerror})") from error
         raise DecoderCrashed(f"{type(error).__name__}: {error}") from error
 

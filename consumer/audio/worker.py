@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from consumer.audio.confine import Bounds, bound_job, give_up_rights, start_nothing_more
 from consumer.audio.decode import Request, decode
-from consumer.errors import AudioTooLong, DecoderCrashed, RecordingError, SpoolFull
+from consumer.errors import NO_ROOM, AudioTooLong, DecoderCrashed, RecordingError, SpoolFull
 
 LONGEST_REQUEST = 1 << 12
 """Bytes; a real one has about two hundred."""
@@ -63,7 +63,7 @@ def answer(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         return _refusal(DecoderCrashed(f"it needs more memory than limits.decode_bytes ({bounds.memory})"))
     except Exception as error:  # noqa: BLE001 - hostile input finds every path; the parent names the recording
         number = error.errno if isinstance(error, OSError) else None
-        if number in {errno.ENOSPC, errno.EDQUOT}:
+        if number in NO_ROOM:
             return _refusal(SpoolFull(f"no room in limits.spool_dir ({os.strerror(number)})"))
         if number == errno.EFBIG:
             return _refusal(AudioTooLong(f"more samples than limits.audio_seconds ({bounds.seconds} s) has room for"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import time
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from consumer.commands.terminal import printable
 from consumer.errors import ObjectForbidden, RetryError, TingxieError
-from consumer.operations.logging import configure_logging
+from consumer.operations.logging import quiet_logs
 from consumer.settings import Settings
 
 Mark = Literal["ok", "FAIL", "skip"]
@@ -77,8 +76,7 @@ def check(
         report.line("FAIL", "settings", str(error))
         return 1
     report.line("ok", "settings", _sources(config))
-    configure_logging("error", settings.telemetry.log_format)
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # its errors arrive as exceptions, too
+    quiet_logs(settings.telemetry.log_format, "error")
     _check_kafka(settings, report, create_topics=create_topics, partitions=partitions)
     _check_storage(settings, report)
     report.finding("spool", lambda: _spool(settings))
@@ -183,6 +181,7 @@ def _model(settings: Settings) -> str:
         engine.start()
         seconds = time.monotonic() - begin
         info = engine.model
+        assert info is not None
     finally:
         engine.close(5.0)
     parts = (f"{info.name}@{info.revision}", info.vad, info.punctuation or "no punctuation")

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from consumer.commands.copying import quiet_logs
 from consumer.commands.letters import Letter, Redriven, Selection, facts, selected
 from consumer.commands.terminal import fit, printable
 from consumer.errors import UsageError
@@ -22,6 +21,7 @@ from consumer.events.copies import redrives
 from consumer.kafka.journal import journal_topic, read_journal
 from consumer.kafka.records import Record
 from consumer.kafka.spans import Span, SpanReader
+from consumer.operations.logging import quiet_logs
 from consumer.settings import Settings
 
 COLUMNS = {"place": 9, "time": 19, "class": 22, "stage": 7, "redrives": 8, "recording": 30, "message": 0}
@@ -40,7 +40,7 @@ def list_letters(settings: Settings, selection: Selection, *, everything: bool, 
     Raises:
         StopError: the broker cannot be read.
     """
-    quiet_logs(settings)
+    quiet_logs(settings.telemetry.log_format)
     console = Console(highlight=False)
     with closing(SpanReader(settings.kafka)) as reader:
         redriven = Redriven(read_journal(reader, journal_topic(settings.topics)))
@@ -69,7 +69,7 @@ def show_letter(settings: Settings, place: str) -> None:
         UsageError: there is no such dead letter.
         StopError: the broker cannot be read.
     """
-    quiet_logs(settings)
+    quiet_logs(settings.telemetry.log_format)
     partition, _, offset = place.partition(":")
     if not (partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
         raise UsageError(f"{place}: write PARTITION:OFFSET, as `tingxie dead-letters list` does, for instance 0:17")
@@ -104,7 +104,7 @@ def export_letters(settings: Settings, selection: Selection, output: Path | None
         UsageError: the file cannot be made.
         StopError: the broker cannot be read.
     """
-    quiet_logs(settings)
+    quiet_logs(settings.telemetry.log_format)
     try:
         target = nullcontext(sys.stdout) if output is None else output.open("x", encoding="utf-8")
     except OSError as error:

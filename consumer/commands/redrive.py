@@ -17,7 +17,7 @@ from typing import Literal
 
 import typer
 
-from consumer.commands.copying import progress_bar, quiet_logs
+from consumer.commands.bar import progress_bar
 from consumer.commands.letters import Letter, Redriven, Selection
 from consumer.commands.terminal import printable
 from consumer.events.copies import Origin, origin_of, redriven, redrives
@@ -34,6 +34,7 @@ from consumer.kafka.publisher import Publisher
 from consumer.kafka.records import Partition
 from consumer.kafka.sink import OutgoingRecord
 from consumer.kafka.spans import Span, SpanReader
+from consumer.operations.logging import quiet_logs
 from consumer.settings import Settings
 
 NAMED = 20
@@ -163,7 +164,7 @@ def redrive(settings: Settings, request: Request) -> None:
         BrokerUnavailable: no broker answered, or a topic is missing.
         StopError: the client cannot go on; run again, nothing is lost.
     """
-    quiet_logs(settings)
+    quiet_logs(settings.telemetry.log_format)
     topic, journal = settings.topics.dead_letters, journal_topic(settings.topics)
     with closing(SpanReader(settings.kafka)) as reader:
         entries = read_journal(reader, journal)

@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from consumer.commands.copying import progress_bar, quiet_logs
+from consumer.commands.bar import progress_bar
 from consumer.commands.replay_selection import Choice, Transcribed, copies_of, recordings_of
 from consumer.commands.replay_sources import BucketSource, Source, TopicSource
 from consumer.errors import UsageError
@@ -36,6 +36,7 @@ from consumer.kafka.publisher import Publisher
 from consumer.kafka.records import Partition, Record
 from consumer.kafka.sink import OutgoingRecord
 from consumer.kafka.spans import Span, SpanReader
+from consumer.operations.logging import quiet_logs
 from consumer.settings import Settings
 
 CopyTag = tuple[int, int, int]
@@ -89,7 +90,7 @@ class Tally:
         """Count a record that is sent."""
         self.records += 1
         self.recordings += recordings
-        place = (record.timestamp_ms, f"{record.topic}[{record.partition}] {record.offset}")
+        place = (record.timestamp_ms, record.place)
         self.first = min(self.first or place, place)
         self.last = max(self.last or place, place)
 
@@ -145,7 +146,7 @@ def replay(settings: Settings, request: Request) -> None:
         BrokerUnavailable: no broker answered, or a topic is missing.
         TingxieError: broker or storage cannot go on; run again under the same id, nothing is lost.
     """
-    quiet_logs(settings)
+    quiet_logs(settings.telemetry.log_format)
     with closing(SpanReader(settings.kafka)) as reader:
         entry = read_journal(reader, journal_topic(settings.topics)).get(f"replay/{request.id}")
         if entry is not None and entry["request"] != request.as_json():

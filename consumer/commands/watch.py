@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timezone
@@ -19,7 +18,7 @@ from consumer.events.deadletter import DeadLetter
 from consumer.events.transcript import Transcript
 from consumer.kafka.follow import Follower, Start
 from consumer.kafka.records import Record
-from consumer.operations.logging import configure_logging
+from consumer.operations.logging import quiet_logs
 from consumer.settings import Settings
 
 POLL_S = 0.2
@@ -43,8 +42,7 @@ def watch(settings: Settings, start: Start, *, dead_letters: bool, limit: int | 
         BrokerUnavailable: no broker answered, or a topic does not exist.
         StopError: the client cannot go on.
     """
-    configure_logging("warning", settings.telemetry.log_format)
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # its errors arrive as exceptions and warnings, too
+    quiet_logs(settings.telemetry.log_format)
     console = Console(highlight=False)
     show = _json_line if as_json or not console.is_terminal else _terminal_line(console)
     topics = [settings.topics.transcripts, *([settings.topics.dead_letters] if dead_letters else [])]
@@ -97,7 +95,7 @@ def _terminal_line(console: Console) -> Callable[[Record, bool], None]:
 def _transcript_text(record: Record) -> Text:
     transcript = _transcript(record)
     if transcript is None:
-        return Text(f"{_place(record)} is no transcript", style="not dim yellow")
+        return Text(f"{record.place} is no transcript", style="not dim yellow")
     text = Text(fit(transcript.object_id, OBJECT_WIDTH), style="not dim bold")
     text.append(f"  {_clock(transcript.duration_ms):>7}  ", style="not bold cyan")
     if transcript.status == "no_speech":
@@ -111,16 +109,12 @@ def _transcript_text(record: Record) -> Text:
 
 def _dead_letter_text(record: Record) -> Text:
     letter = DeadLetter.from_headers(record.headers)
-    origin = f"{letter.topic}[{letter.partition}] {letter.offset}" if letter.topic else _place(record)
+    origin = f"{letter.topic}[{letter.partition}] {letter.offset}" if letter.topic else record.place
     name = letter.recording or origin
     text = Text(fit(name, OBJECT_WIDTH), style="not dim bold red")
     text.append(f"  {letter.code or 'unknown'}  ", style="reverse")
     text.append(printable(f" {letter.message or 'its headers tell no reason'}"), style="not bold")
     return text
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic}[{record.partition}] {record.offset}"
 
 
 def _clock(ms: int) -> str:

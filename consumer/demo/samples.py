@@ -10,7 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from consumer.demo.assets import SAMPLES
-from consumer.demo.cer import CharacterErrors, compare
+from consumer.transcript.cer import CharacterErrors, compare
 
 Expect = Literal["completed", "no_speech", "dead-letter"]
 

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from consumer.demo.assets import DROP_FOLDER
 from consumer.demo.board import Totals
-from consumer.demo.cer import CharacterErrors
 from consumer.demo.samples import Ending, Sample
 from consumer.demo.serving import TOPICS
 from consumer.demo.table import counted, totals_line
+from consumer.transcript.cer import CharacterErrors
 
 
 def opening(broker: str, bucket: str) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from consumer.transcript.types import Track
+from consumer.transcript.types import ModelInfo, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,9 @@ class EngineObserver:
 
     def batch(self, lengths_ms: Sequence[int]) -> None:
         """The recogniser gets a batch of segments, each so long; all of them are padded to the longest."""
+
+    def serving(self, model: ModelInfo) -> None:
+        """These models hear what begins from now on."""
 
     def memory(self, usage: Mapping[str, int]) -> None:
         """Memory of the GPU in bytes, as `consumer.engine.device.memory` gives it; never told without one."""

@@ -7,29 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from consumer.engine.hub import ModelFolder, find_model
+from consumer.engine.hub import find_models
 from consumer.errors import TingxieError
-from consumer.settings import EngineSettings, load_settings
-
-
-def download(settings: EngineSettings) -> list[ModelFolder]:
-    """The folders of all models, downloaded where need be.
-
-    Raises:
-        ModelUnavailable: one cannot be had; the message names its setting, the cause and a way out.
-    """
-    wanted = [
-        ("engine.model", settings.model, settings.model_revision),
-        ("engine.vad", settings.vad, settings.vad_revision),
-        ("engine.punctuation", settings.punctuation, settings.punctuation_revision),
-    ]
-    return [find_model(*each) for each in wanted if each[1]]
+from consumer.settings import load_settings
 
 
 def main() -> int:
     """Exit code: 0 when all models are there, 1 when one cannot be had or the settings are wrong."""
     try:
-        folders = download(load_settings().engine)
+        folders = find_models(load_settings().engine)
     except TingxieError as error:
         sys.stderr.write(f"{error}\n")
         return 1

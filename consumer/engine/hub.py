@@ -12,6 +12,7 @@ import structlog
 
 from consumer.engine.quiet import quiet_libraries
 from consumer.errors import ModelUnavailable
+from consumer.settings import EngineSettings
 
 log = structlog.get_logger(__name__)
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
@@ -40,6 +41,20 @@ class ModelFolder:
     def versioned(self) -> str:
         """``name@revision``."""
         return f"{self.name}@{self.revision}"
+
+
+def find_models(settings: EngineSettings) -> list[ModelFolder]:
+    """The folders of all models that the settings name, downloaded where need be.
+
+    Raises:
+        ModelUnavailable: one cannot be had; the message names its setting, the cause and a way out.
+    """
+    wanted = [
+        ("engine.model", settings.model, settings.model_revision),
+        ("engine.vad", settings.vad, settings.vad_revision),
+        ("engine.punctuation", settings.punctuation, settings.punctuation_revision),
+    ]
+    return [find_model(*each) for each in wanted if each[1]]
 
 
 def find_model(setting: str, value: str, revision: str) -> ModelFolder:

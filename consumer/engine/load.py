@@ -16,7 +16,7 @@ import torch
 from consumer.engine.attention import fuse
 from consumer.engine.device import Beside
 from consumer.engine.features import check_frontend
-from consumer.engine.hub import ModelFolder, find_model
+from consumer.engine.hub import ModelFolder, find_models
 from consumer.engine.punctuation import Punctuator
 from consumer.engine.quiet import quiet_libraries
 from consumer.engine.recogniser import CLASSES, FEATURE_FRAMES, Recogniser
@@ -58,36 +58,76 @@ class _Built:
     frontend: Any
 
 
-def load_models(settings: EngineSettings) -> Models:
-    """Find, download where needed, and load all models.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be loaded, found and not yet loaded.
+
+    Attributes:
+        asr: folder of the recogniser.
+        vad: of the voice activity detection.
+        punctuation: of the punctuation; None when the settings name none.
+        device: ``cpu`` or ``cuda:0``.
+        dtype: what encoder and decoder compute in.
+    """
+
+    asr: ModelFolder
+    vad: ModelFolder
+    punctuation: ModelFolder | None
+    device: str
+    dtype: torch.dtype
+
+    @property
+    def folders(self) -> list[ModelFolder]:
+        """All of them."""
+        return [self.asr, self.vad, *([self.punctuation] if self.punctuation else [])]
+
+    @property
+    def info(self) -> ModelInfo:
+        """What they are."""
+        return ModelInfo(
+            name=self.asr.name,
+            revision=self.asr.revision,
+            vad=self.vad.versioned,
+            punctuation=self.punctuation.versioned if self.punctuation else "",
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=self.device,
+        )
+
+
+def plan_models(settings: EngineSettings) -> Plan:
+    """Find all models, and download where needed.
 
     Raises:
         ModelUnavailable: one cannot be had; the message names its setting, the cause and a way out.
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    asr, vad, *punctuation = find_models(settings)
+    return Plan(asr, vad, punctuation[0] if punctuation else None, device, dtype)
+
+
+def load_models(settings: EngineSettings, plan: Plan | None = None) -> Models:
+    """Load all models.
+
+    Args:
+        settings: which, and where.
+        plan: what `plan_models` made of the settings, if it was asked already.
+
+    Raises:
+        ModelUnavailable: one cannot be had; the message names its setting, the cause and a way out.
+    """
+    plan = plan or plan_models(settings)
+    device = plan.device
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    folder = find_model("engine.model", settings.model, settings.model_revision)
-    asr = _build(folder, device, CLASSES, FEATURE_FRAMES)
+    asr = _build(plan.asr, device, CLASSES, FEATURE_FRAMES)
     _check_predictor(asr)
-    found = find_model("engine.vad", settings.vad, settings.vad_revision)
-    vad = _build(found, device, ("FsmnVADStreaming",), 1)
-    punc = None
-    if settings.punctuation:
-        found = find_model("engine.punctuation", settings.punctuation, settings.punctuation_revision)
-        punc = _build(found, device, ("CTTransformer",))
+    vad = _build(plan.vad, device, ("FsmnVADStreaming",), 1)
+    punc = _build(plan.punctuation, device, ("CTTransformer",)) if plan.punctuation else None
     return Models(
-        info=ModelInfo(
-            name=folder.name,
-            revision=folder.revision,
-            vad=vad.folder.versioned,
-            punctuation="" if punc is None else punc.folder.versioned,
-            dtype=str(dtype).removeprefix("torch."),
-            device=device,
-        ),
+        info=plan.info,
         detector=VoiceActivityDetector(vad.model, vad.frontend, device),
-        recogniser=Recogniser(asr.model, asr.tokenizer, asr.frontend, device, dtype),
+        recogniser=Recogniser(asr.model, asr.tokenizer, asr.frontend, device, plan.dtype),
         punctuator=None if punc is None else Punctuator(punc.model, punc.tokenizer, device),
         beside=Beside(torch.device(device)),
     )

@@ -34,7 +34,7 @@ from consumer.engine.samples import read_track
 from consumer.engine.vad import Speech
 from consumer.errors import RecordingError
 from consumer.stage import Outcome
-from consumer.transcript.types import Recognition
+from consumer.transcript.types import ModelInfo, Recognition
 
 HEARD_A_ROUND_MS = 240_000
 """Most audio that voice activity detection hears in a round, give or take a block: a third of a second on a CPU."""
@@ -90,6 +90,11 @@ class Work:
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self._recordings)
+
+    @property
+    def model(self) -> ModelInfo:
+        """Which models hear what is begun here."""
+        return self._models.info
 
     def begin(self, tag: Hashable, job: EngineJob) -> None:
         """Take a recording up."""
@@ -258,7 +263,7 @@ class Work:
 
     def _recognition(self, recording: RecordingInWork) -> Recognition:
         spans = [span for track in recording.tracks for span in track.spans()]
-        return Recognition(tuple(spans), tuple(self._warnings(recording.job)))
+        return Recognition(tuple(spans), self._models.info, tuple(self._warnings(recording.job)))
 
     def _warnings(self, job: EngineJob) -> list[str]:
         warnings = []

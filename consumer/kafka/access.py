@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 
-from consumer.errors import CredentialsRefused
+from consumer.errors import BrokerUnavailable, CredentialsRefused
 from consumer.kafka.clients import PERMISSION_ADVICE, client_properties, open_client, user_of
 from consumer.settings import KafkaSettings
 
@@ -85,6 +85,27 @@ def check_access(
     """
     if missing := denied(settings, reads=reads, writes=writes, group=group):
         raise refusal(settings, missing)
+
+
+def check_readable(settings: KafkaSettings, topics: Iterable[str], existing: Collection[str]) -> None:
+    """Insist that topics can be read without a group.
+
+    Args:
+        settings: of the broker.
+        topics: that are wanted.
+        existing: those that the broker named.
+
+    Raises:
+        BrokerUnavailable: some do not exist; names them.
+        CredentialsRefused: we may not even see them.
+    """
+    missing = [topic for topic in topics if topic not in existing]
+    if missing:
+        check_access(settings, reads=missing, group=False)  # a topic that we may not see looks missing
+        raise BrokerUnavailable(
+            f"no topic {', '.join(missing)} on {settings.bootstrap_servers}: check the topics settings, "
+            "or create what is missing with `tingxie check --create-topics`"
+        )
 
 
 def _has_controller(client: AdminClient) -> bool:

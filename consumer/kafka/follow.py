@@ -9,7 +9,7 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
-from consumer.kafka.access import check_access
+from consumer.kafka.access import check_readable
 from consumer.kafka.admin import describe_cluster
 from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.kafka.records import Record
@@ -57,13 +57,7 @@ class Follower:
         self._settings = settings
         self._stop: StopError | None = None
         partitions = describe_cluster(settings).partitions
-        missing = [topic for topic in topics if topic not in partitions]
-        if missing:
-            check_access(settings, reads=missing, group=False)  # a topic that we may not see looks missing
-            raise BrokerUnavailable(
-                f"no topic {', '.join(missing)} on {settings.bootstrap_servers}: check the topics settings, "
-                "or create what is missing with `tingxie check --create-topics`"
-            )
+        check_readable(settings, topics, partitions)
         self._consumer = open_client(Consumer, groupless_properties(settings) | {"error_cb": self._on_error})
         try:
             self._consumer.assign(

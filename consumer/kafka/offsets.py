@@ -155,7 +155,7 @@ class OffsetTracker:
         """Note that a recording is in work: if the process dies now, its record may be why."""
         if not self.is_current(ticket):
             return
-        assignment = self._assignments[ticket.topic, ticket.partition]
+        assignment = self._assignments[ticket.topic_partition]
         record = assignment.incomplete[ticket.offset]
         if not record.begun:
             # In a partition in full swing the next regular commit tells of it soon enough.
@@ -165,11 +165,11 @@ class OffsetTracker:
 
     def deaths(self, ticket: Ticket) -> int:
         """How many owners of its partition in a row died with the record in work; the ticket is current."""
-        return self._assignments[ticket.topic, ticket.partition].incomplete[ticket.offset].deaths
+        return self._assignments[ticket.topic_partition].incomplete[ticket.offset].deaths
 
     def is_current(self, ticket: Ticket) -> bool:
         """Whether the ticket's recording is still ours and incomplete."""
-        assignment = self._assignments.get((ticket.topic, ticket.partition))
+        assignment = self._assignments.get(ticket.topic_partition)
         if assignment is None or assignment.generation != ticket.generation:
             return False
         record = assignment.incomplete.get(ticket.offset)
@@ -179,7 +179,7 @@ class OffsetTracker:
         """Mark one recording as ended; returns whether that completed its record. A void ticket changes nothing."""
         if not self.is_current(ticket):
             return False
-        assignment = self._assignments[ticket.topic, ticket.partition]
+        assignment = self._assignments[ticket.topic_partition]
         record = assignment.incomplete[ticket.offset]
         record.left.remove(ticket.index)
         if record.left:

@@ -31,6 +31,16 @@ class Record:
     headers: Headers
     timestamp_ms: int
 
+    @property
+    def topic_partition(self) -> Partition:
+        """Where it lies."""
+        return self.topic, self.partition
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as people are told."""
+        return f"{self.topic}[{self.partition}] {self.offset}"
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
@@ -49,3 +59,8 @@ class Ticket:
     offset: int
     generation: int
     index: int
+
+    @property
+    def topic_partition(self) -> Partition:
+        """Where its record lies."""
+        return self.topic, self.partition

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consumer.kafka.records import Partition, Record
-from consumer.settings import Settings, duration_ms
+from consumer.setting_types import duration_ms
+from consumer.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,13 @@ class Waiting:
 
     def put(self, record: Record, due_ms: int) -> None:
         """Keep a record until a time, epoch milliseconds."""
-        self._records[record.topic, record.partition] = (due_ms, record)
+        self._records[record.topic_partition] = (due_ms, record)
 
     def take(self, now_ms: int) -> list[Record]:
         """The records that are due."""
         due = [record for due_ms, record in self._records.values() if due_ms <= now_ms]
         for record in due:
-            del self._records[record.topic, record.partition]
+            del self._records[record.topic_partition]
         return due
 
     def drop(self, partitions: Sequence[Partition]) -> None:

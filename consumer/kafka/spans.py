@@ -10,7 +10,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
-from consumer.kafka.access import check_access
+from consumer.kafka.access import check_readable
 from consumer.kafka.admin import describe_cluster
 from consumer.kafka.clients import fatal_errors, open_client
 from consumer.kafka.follow import groupless_error, groupless_properties
@@ -64,12 +64,7 @@ class SpanReader:
         Raises:
             BrokerUnavailable: it does not exist, or no broker answers.
         """
-        if topic not in self.partitions:
-            check_access(self._settings, reads=[topic], group=False)  # a topic that we may not see looks missing
-            raise BrokerUnavailable(
-                f"no topic {topic} on {self._settings.bootstrap_servers}: check the topics settings, "
-                "or create what is missing with `tingxie check --create-topics`"
-            )
+        check_readable(self._settings, [topic], self.partitions)
         return {
             (topic, number): Span(*self._asked(self._consumer.get_watermark_offsets, TopicPartition(topic, number)))
             for number in range(self.partitions[topic])

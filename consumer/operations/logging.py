@@ -14,9 +14,11 @@ from consumer.redaction import redacted
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure_logging(
-    level: Literal["debug", "info", "warning", "error"], form: Literal["auto", "json", "console"] = "auto"
-) -> None:
+Level = Literal["debug", "info", "warning", "error"]
+Form = Literal["auto", "json", "console"]
+
+
+def configure_logging(level: Level, form: Form = "auto") -> None:
     """Set up structlog and the standard library's logging, which libraries use, to write the same lines.
 
     Args:
@@ -59,6 +61,12 @@ def configure_logging(
     root.setLevel(_LEVELS[level])
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer", "modelscope", "funasr", "jieba", "numba"):
         logging.getLogger(noisy).setLevel(max(_LEVELS[level], logging.WARNING))
+
+
+def quiet_logs(form: Form, level: Level = "warning") -> None:
+    """For a command that talks to a person: little, and nothing of the Kafka client, whose errors are raised, too."""
+    configure_logging(level, form)
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
 
 def _redacted(_logger: Any, _method: str, line: Any) -> str:

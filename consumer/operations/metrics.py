@@ -20,6 +20,8 @@ PADDING_BUCKETS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 OUTCOMES = ("completed", "no_speech", "dead_letter", "skipped")
 """Values of the label of `Metrics.records`."""
+RELOAD_OUTCOMES = ("replaced", "unchanged", "refused")
+"""Values of the label of `Metrics.model_reloads`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._add_records(registry)
+        self._add_work(registry)
+        self._add_group(registry)
+        self._add_engine(registry)
+        self.build_info = Gauge(
+            "tingxie_build_info", "Always 1; the labels tell what runs.", ["version"], registry=registry
+        )
+        self.build_info.labels(__version__).set(1)
+
+    def _add_records(self, registry: CollectorRegistry) -> None:
         self.records = Counter(
             "tingxie_records_total",
             "Recordings ended, by outcome: completed, no_speech, dead_letter; and events skipped.",
@@ -76,6 +88,8 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+
+    def _add_work(self, registry: CollectorRegistry) -> None:
         self.in_flight_records = Gauge("tingxie_in_flight_records", "Recordings in work.", registry=registry)
         self.in_flight_bytes = Gauge(
             "tingxie_in_flight_bytes", "Bytes of the objects of recordings in work.", registry=registry
@@ -88,6 +102,8 @@ class Metrics:
             "1 while nothing is taken in: too many recordings ended as dead letters, or the spool's disk is full.",
             registry=registry,
         )
+
+    def _add_group(self, registry: CollectorRegistry) -> None:
         self.commit_offset = Gauge(
             "tingxie_commit_offset", "Last committed offset.", ["topic", "partition"], registry=registry
         )
@@ -106,11 +122,6 @@ class Metrics:
         self.rebalances = Counter(
             "tingxie_rebalances_total", "Changes of the assignment.", ["change"], registry=registry
         )
-        self._add_engine(registry)
-        self.build_info = Gauge(
-            "tingxie_build_info", "Always 1; the labels tell what runs.", ["version"], registry=registry
-        )
-        self.build_info.labels(__version__).set(1)
 
     def _add_engine(self, registry: CollectorRegistry) -> None:
         self.batch_segments = Histogram(
@@ -125,6 +136,20 @@ class Metrics:
             buckets=PADDING_BUCKETS,
             registry=registry,
         )
+        self.model_info = Gauge(
+            "tingxie_model_info",
+            "Always 1; the labels tell which models hear what begins now.",
+            ["name", "revision", "vad", "punctuation", "dtype", "device"],
+            registry=registry,
+        )
+        self.model_reloads = Counter(
+            "tingxie_model_reloads_total",
+            "Times that models were to be replaced, by outcome: replaced, unchanged, refused.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in RELOAD_OUTCOMES:
+            self.model_reloads.labels(outcome)
         self.engine_busy = BusyShare()
         self.engine_busy_ratio = Gauge(
             "tingxie_engine_busy_ratio", "Share of the last minute in which the engine had work.", registry=registry

@@ -101,7 +101,7 @@ class Admission:
 
     def accept(self, record: Record) -> None:
         """Take a polled record up, now or once it is due."""
-        partition = (record.topic, record.partition)
+        partition = record.topic_partition
         if self._tracker.completed_before(partition, record.offset):
             self._observer.passed_over(record.topic, record.partition, record.offset)
             return
@@ -147,7 +147,7 @@ class Admission:
         tasks = [
             task
             for ticket, task in self.tasks.items()
-            if (ticket.topic, ticket.partition) in gone and (begun or not (task.ended or self._flow.begun(ticket)))
+            if ticket.topic_partition in gone and (begun or not (task.ended or self._flow.begun(ticket)))
         ]
         for task in tasks:
             del self.tasks[task.ticket]
@@ -161,7 +161,7 @@ class Admission:
     # --- one record -------------------------------------------------------------------------------------------------
 
     def _take(self, record: Record) -> None:
-        partition, storage = (record.topic, record.partition), self._settings.storage
+        partition, storage = record.topic_partition, self._settings.storage
         try:
             event = parse(record.value, record.headers)
         except RecordingError as error:

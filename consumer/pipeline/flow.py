@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from consumer.audio.decoder import DecodeJob
+from consumer.engine.api import EngineJob
 from consumer.errors import RecordingError, RetryError, SpoolFull
 from consumer.events.recording import Recording
 from consumer.events.stored import StoredTranscript
@@ -22,10 +23,10 @@ from consumer.events.transcript import Transcript
 from consumer.pipeline.observer import Ended, Load, Observer
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.storing import Storing
-from consumer.pipeline.work import ORDER, STORE, EngineStage, Gates, Spooled, Work
+from consumer.pipeline.work import ORDER, STORE, Gates, Spooled, Work
 from consumer.stage import Doing, Outcome, Stage
 from consumer.transcript.assembly import assemble
-from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject, Timing
+from consumer.transcript.types import DecodedAudio, Recognition, StoredObject, Timing
 
 ROOM_WAIT_MS = 1000
 """How often a recording that found the spool's disk full looks for room."""
@@ -39,7 +40,7 @@ class Flow:
         *,
         fetch: Stage[Recording, StoredObject],
         decode: Stage[DecodeJob, DecodedAudio],
-        engine: EngineStage,
+        engine: Stage[EngineJob, Recognition],
         spool: Spooled,
         retry: RetryPolicy,
         gates: Gates,
@@ -47,7 +48,6 @@ class Flow:
         observer: Observer,
         storing: Storing | None = None,
     ) -> None:
-        self._engine = engine
         self._storing = storing
         self._stages: tuple[Stage[Any, Any], ...] = (fetch, decode, engine, *([storing.stage] if storing else []))
         self._spool = spool
@@ -71,11 +71,6 @@ class Flow:
     def crowded(self) -> bool:
         """Whether the disk under the spool has no room for more recordings."""
         return self._spool.crowded()
-
-    @property
-    def model(self) -> ModelInfo:
-        """Which models speak; valid after `start`."""
-        return self._engine.model
 
     def start(self) -> None:
         """Start all stages, the engine's model included. Blocks; raises `StopError` when one cannot start."""
@@ -264,7 +259,7 @@ class Flow:
             engine_ms=work.stage_ms["engine"],
             total_ms=work.queued_ms + round((now - work.admitted_s) * 1000),
         )
-        return assemble(work.recording, work.stored, work.audio, recognition, self._engine.model, timing)
+        return assemble(work.recording, work.stored, work.audio, recognition, timing)
 
     def _stored(self, work: Work, stored: StoredTranscript) -> Transcript:
         assert self._storing is not None

@@ -37,6 +37,7 @@ from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
+from consumer.pipeline.reload import ModelReload
 from consumer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class Service:
         *,
         settings: Settings,
         flow: Flow,
+        models: ModelReload,
         sink: Sink,
         intake: Intake,
         breaker: Breaker,
@@ -72,6 +74,8 @@ class Service:
         observer: Observer,
     ) -> None:
         self._settings = settings
+        self.models = models
+        """Replaces the models when asked, while `run` goes on."""
         self._flow = flow
         self._source = Source(settings.kafka, [settings.topics.uploads, *outgoing.retries.names], self)
         self._intake = intake
@@ -292,7 +296,7 @@ class Service:
         self._outbox.keep(self._tasks)
         gone = set(partitions)
         deadline = time.monotonic() + self._settings.limits.revoke_seconds
-        while time.monotonic() < deadline and any((each.topic, each.partition) in gone for each in self._tasks):
+        while time.monotonic() < deadline and any(each.topic_partition in gone for each in self._tasks):
             self._work(time.monotonic())
             self._flow.wait(IDLE_POLL_S)
         self._take_reports()

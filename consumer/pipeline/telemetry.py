@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Ended, Fate, Load, Observer
 from consumer.stage import Deadline, Doing
+from consumer.transcript.types import ModelInfo
 
 log = structlog.get_logger("tingxie")
 
@@ -27,6 +29,12 @@ def coordinates(tag: Hashable) -> dict[str, Any]:
     if not isinstance(tag, Ticket):
         return {}
     return {"topic": tag.topic, "partition": tag.partition, "offset": tag.offset, "recording": tag.index}
+
+
+def _tags_of(partitions: Sequence[Partition], tags: Iterable[Hashable]) -> list[Hashable]:
+    """Those of some tags whose records lie in some partitions."""
+    wanted = set(partitions)
+    return [tag for tag in tags if isinstance(tag, Ticket) and tag.topic_partition in wanted]
 
 
 class LogObserver(Observer):
@@ -131,8 +139,7 @@ class MetricsObserver(Observer):
         """Count the change; ends of partitions that are gone are never acknowledged."""
         self._metrics.rebalances.labels(change).inc()
         if change != "assigned":
-            gone = set(partitions)
-            for tag in [tag for tag in self._ended if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+            for tag in _tags_of(partitions, self._ended):
                 del self._ended[tag]
 
     def membership(self, membership: Membership) -> None:
@@ -175,6 +182,11 @@ class EngineMetrics(EngineObserver):
         self._metrics.batch_segments.observe(len(lengths_ms))
         self._metrics.batch_padding_ratio.observe(1 - sum(lengths_ms) / (len(lengths_ms) * max(lengths_ms)))
 
+    def serving(self, model: ModelInfo) -> None:
+        """Show them, and not those before."""
+        self._metrics.model_info.clear()
+        self._metrics.model_info.labels(**asdict(model)).set(1)
+
     def memory(self, usage: Mapping[str, int]) -> None:
         """Show it."""
         for kind, size in usage.items():
@@ -210,8 +222,7 @@ class InWork(Observer):
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Forget what belongs to others now."""
         if change != "assigned":
-            gone = set(partitions)
-            for tag in [tag for tag in self._records if isinstance(tag, Ticket) and (tag.topic, tag.partition) in gone]:
+            for tag in _tags_of(partitions, self._records):
                 del self._records[tag]
 
 

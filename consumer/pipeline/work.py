@@ -10,8 +10,7 @@ from consumer.audio.decoder import DecodeJob
 from consumer.engine.api import EngineJob
 from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
-from consumer.stage import Stage
-from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, StoredObject
+from consumer.transcript.types import DecodedAudio, StoredObject
 
 ORDER = ("fetch", "decode", "engine", "store")
 """Stages in the order a recording passes them. Only transcripts that are too large for an event pass the last."""
@@ -19,14 +18,6 @@ ORDER = ("fetch", "decode", "engine", "store")
 STORE = ORDER.index("store")
 
 Job = Recording | DecodeJob | EngineJob | Transcript
-
-
-class EngineStage(Stage[EngineJob, Recognition], Protocol):
-    """The engine also tells which models speak."""
-
-    @property
-    def model(self) -> ModelInfo:
-        """Valid after ``start``."""
 
 
 class Spooled(Protocol):

@@ -19,6 +19,7 @@ from consumer.errors import (
 from consumer.events.recording import Recording
 from consumer.settings import LimitSettings, StorageSettings
 from consumer.storage.client import open_client, translated
+from consumer.storage.listing import listed
 from consumer.storage.spool import Spool
 from consumer.transcript.types import StoredObject
 
@@ -142,11 +143,7 @@ class ObjectFetcher:
         Raises:
             TingxieError: as `fetch` does, about the bucket; raised while iterating.
         """
-        with translated(f"s3://{bucket}/{prefix}"):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for item in page.get("Contents", []):
-                    if not item["Key"].endswith("/"):
-                        yield item["Key"]
+        return (each.key for each in listed(self._client, bucket, prefix))
 
     def check_bucket(self, bucket: str) -> None:
         """Ask whether a bucket is there and open to us.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import itertools
 import os
@@ -14,15 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from consumer.errors import SpoolFull, UsageError
+from consumer.errors import NO_ROOM, SpoolFull, UsageError
 
 PREFIX = "process-"
 """Names of the folders this program makes, and the only ones it ever removes."""
 
 LOCK = "lock"
 """A file in each such folder, locked for as long as its process lives: the kernel drops the lock however it dies."""
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Spool:

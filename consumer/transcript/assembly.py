@@ -23,7 +23,7 @@ from consumer.events.transcript import Model, Segment, Source, Transcript, trans
 from consumer.events.transcript import Timing as StageTiming
 from consumer.events.transcript import Word as TranscriptWord
 from consumer.transcript.text import SENTENCE_ENDS, join_words
-from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Timing, Word
+from consumer.transcript.types import DecodedAudio, Recognition, Span, StoredObject, Timing, Word
 
 CONFIDENCE_PLACES = 4
 """More would only make events longer."""
@@ -45,12 +45,11 @@ class _Stretch:
         return max(word.end_ms for word in self.words)
 
 
-def assemble(  # noqa: PLR0917 - one argument for each stage that contributes
+def assemble(
     recording: Recording,
     stored: StoredObject,
     audio: DecodedAudio,
     recognition: Recognition,
-    model: ModelInfo,
     timing: Timing,
 ) -> Transcript:
     """Build the transcript of one recording.
@@ -59,10 +58,10 @@ def assemble(  # noqa: PLR0917 - one argument for each stage that contributes
         recording: what was asked for.
         stored: the object as the storage knows it.
         audio: what was decoded.
-        recognition: what was heard.
-        model: which models spoke.
+        recognition: what was heard, and by which models.
         timing: where the time went.
     """
+    model = recognition.model
     stretches = _stretches(recognition.spans, audio.duration_ms)
     words = [word for stretch in stretches for word in stretch.words]
     options = recording.options

@@ -94,19 +94,6 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
-    """All that was heard in one recording; no spans at all when nobody spoke.
-
-    Attributes:
-        spans: by channel, then by time.
-        warnings: what the engine could not honour, for people to read.
-    """
-
-    spans: tuple[Span, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """Which models speak, for transcripts, logs and ``tingxie check``.
 
@@ -125,6 +112,21 @@ class ModelInfo:
     punctuation: str
     dtype: str
     device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """All that was heard in one recording; no spans at all when nobody spoke.
+
+    Attributes:
+        spans: by channel, then by time.
+        model: which models heard it.
+        warnings: what the engine could not honour, for people to read.
+    """
+
+    spans: tuple[Span, ...]
+    model: ModelInfo
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

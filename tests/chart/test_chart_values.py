@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from consumer.settings import SECRET, Settings
+from consumer.setting_types import SECRET
+from consumer.settings import Settings
 from tests.chart.rendering import CHART, MINIMAL, Helm
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())

@@ -107,6 +107,23 @@ def test_a_slow_proxy_is_slow_until_it_is_healed(stage: Stage) -> None:
         assert taken_s() < LATENCY_MS / 1000
 
 
+def test_a_proxy_server_that_is_locked_up_is_started_anew_as_it_was(stage: Stage) -> None:
+    first, second, *_ = stage.broker_proxies
+    stage.tcp.refuse(first)
+    stage.tcp.slow(second, LATENCY_MS)
+    stage.tcp.process.pause()
+    try:
+        stage.tcp.heal(second)
+        state = stage.tcp.state()
+    finally:
+        for name in (first, second):
+            stage.tcp.heal(name)
+    assert not state[first]["enabled"]
+    assert state[second]["enabled"]
+    assert not state[second]["toxics"]
+    assert all(proxy["enabled"] for proxy in stage.tcp.state().values())
+
+
 def test_the_brokers_own_record_of_commits_is_read(stage: Stage, topics: Topics) -> None:
     metadata = encode(Progress(5, 9, {5: 0, 7: 1}))
     with closing(Consumer({**stage.direct, "group.id": topics.group})) as consumer:

@@ -15,8 +15,8 @@ from webvtt import WebVTT
 
 from consumer import cli
 from consumer.demo.assets import SAMPLES
-from consumer.demo.cer import compare
 from consumer.events.transcript import Transcript
+from consumer.transcript.cer import compare
 from consumer.transcript.formats import FORMATS, render
 from tests.integration.media import silence
 from tests.integration.shell import Command

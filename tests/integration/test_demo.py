@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from consumer.demo.cer import CharacterErrors, compare
 from consumer.demo.endings import ending
 from consumer.demo.samples import Ending, faults, load_samples
 from consumer.kafka.follow import Follower
 from consumer.kafka.records import Record
 from consumer.settings import KafkaSettings, TopicSettings
+from consumer.transcript.cer import CharacterErrors, compare
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 

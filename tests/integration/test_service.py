@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from consumer.demo.cer import compare
+from consumer.transcript.cer import compare
 from tests.integration.harness import ServiceProcess
 from tests.integration.media import silence, silent_film, wav
 from tests.integration.world import BUCKET, World, open_world

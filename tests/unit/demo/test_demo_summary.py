@@ -7,8 +7,8 @@ import pytest
 
 from consumer.demo import summary
 from consumer.demo.board import Totals
-from consumer.demo.cer import CharacterErrors
 from consumer.demo.samples import Ending, Sample
+from consumer.transcript.cer import CharacterErrors
 
 ENDINGS = {"a": Ending("completed"), "b": Ending("no_speech"), "c": Ending("dead-letter")}
 

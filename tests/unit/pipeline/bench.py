@@ -23,8 +23,6 @@ MODEL = ModelInfo("demo", "1", "vad@1", "punc@1", "float32", "cpu")
 class FakeStage:
     """Takes jobs while it has room; a test ends them."""
 
-    model = MODEL
-
     def __init__(self, name: str, room: int = 1000) -> None:
         self.name = name
         self.room = room
@@ -131,4 +129,4 @@ def decoded(tag: Hashable, duration_ms: int = 1000) -> DecodedAudio:
 
 def heard(text: str = "好") -> Recognition:
     words = tuple(Word(each, 100, 200, 0.9) for each in text)
-    return Recognition((Span(0, 100, 900, words),))
+    return Recognition((Span(0, 100, 900, words),), MODEL)

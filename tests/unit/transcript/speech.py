@@ -62,7 +62,7 @@ def transcript_of(
     warnings: tuple[str, ...] = (),
 ) -> Transcript:
     recording = Recording(bucket="audio-in", key="a b+c.wav", options=options or Options(), metadata={"case": "7"})
-    return assemble(recording, STORED, audio(duration_ms, channels), Recognition(tuple(spans), warnings), MODEL, TIMING)
+    return assemble(recording, STORED, audio(duration_ms, channels), Recognition(tuple(spans), MODEL, warnings), TIMING)
 
 
 TEXTS = st.one_of(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumer.demo.cer import CharacterErrors, compare, distance, spoken
+from consumer.transcript.cer import CharacterErrors, compare, distance, spoken
 
 TEXT = st.text(alphabet="今天明下午开会", max_size=12)
 

@@ -1,22 +1,12 @@
-"""What commands about records that lie in topics have in common: quiet logs, and a bar."""
+"""How far a command is that goes through many records."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from consumer.operations.logging import configure_logging
-from consumer.settings import Settings
-
-
-def quiet_logs(settings: Settings) -> None:
-    """Warnings only, and none of the Kafka client, whose errors arrive as exceptions."""
-    configure_logging("warning", settings.telemetry.log_format)
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
 
 
 @contextmanager
