@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ BROKEN = SAMPLES / "broken.mp3"
 SOUND = sorted(each for each in SAMPLES.iterdir() if each != BROKEN and each.suffix != ".json")
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 START_S = 180.0
-PICTURES = {"dashboard": (1280, 1985), "dashboard-top": (1280, 655)}
+PICTURES = {"dashboard": (1280, 1990), "dashboard-top": (1280, 655)}
 """Width and height in pixels."""
 
 
@@ -84,7 +85,9 @@ class Grafana(Server):
 
     def picture(self, path: Path, width: int, height: int, minutes: float) -> None:
         """Write what a browser shows of the last minutes."""
-        page = f"{self.url}/d/tingxie/tingxie?from=now-{minutes * 60:.0f}s&to=now&theme=light&kiosk"
+        end = time.time()  # not the browser's: its clock runs ahead while it waits for the page
+        span = f"from={(end - minutes * 60) * 1000:.0f}&to={end * 1000:.0f}"
+        page = f"{self.url}/d/tingxie/tingxie?{span}&theme=light&kiosk"
         with tempfile.TemporaryDirectory() as profile:
             flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
             flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -146,14 +149,17 @@ def main(home: Path, minutes: float) -> None:
         stack.enter_context(first)
         prometheus = stack.enter_context(Prometheus(prometheus_settings([first, second])))
         grafana = stack.enter_context(Grafana(home, prometheus.url))
-        begun, joined = time.monotonic(), False
-        # In the second half, a third of the downloads fail at first.
+
+        def join() -> None:
+            second.launch()
+            stack.callback(second.process.stop, 40.0)
+
+        happens = [(0.2, join), (0.7, lambda: first.send(signal.SIGHUP))]
+        begun = time.monotonic()
         for number, _ in enumerate(load(world, minutes)):
             share = (time.monotonic() - begun) / (minutes * 60)
-            if share > 0.2 and not joined:
-                joined = True
-                second.launch()
-                stack.callback(second.process.stop, 40.0)
+            if happens and share > happens[0][0]:
+                happens.pop(0)[1]()
             if share > 0.5 and number % 3 == 0:
                 world.proxy.fail(times=1, match="GET *")
         for name, (width, height) in PICTURES.items():
@@ -161,4 +167,4 @@ def main(home: Path, minutes: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), float(sys.argv[2]) if len(sys.argv) > 2 else 10.0)
+    main(Path(sys.argv[1]).resolve(), float(sys.argv[2]) if len(sys.argv) > 2 else 6.0)
