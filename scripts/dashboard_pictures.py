@@ -3,8 +3,8 @@
     PYTHONPATH=. python scripts/dashboard_pictures.py GRAFANA [MINUTES]
 
 GRAFANA is the folder of an installed Grafana (``bin/grafana``, ``conf``, ``public``); Chromium and pngquant are on the
-PATH. Prometheus and Grafana are set up as docker-compose.yml says; broker and bucket are those of the integration tests,
-the models those of the demo.
+PATH. Prometheus and Grafana are set up as docker-compose.yml says; broker and bucket are those of the integration
+tests, the models those of the demo.
 """
 
 from __future__ import annotations
