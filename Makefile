@@ -66,7 +66,7 @@ format: environment ## lay out the code as `make lint` wants it
 lock: ## resolve the lock files; ARGS=--upgrade takes the newest versions
 	@scripts/setup.sh lock $(ARGS)
 
-servers: environment ## install Kafka, versitygw, toxiproxy, helm and promtool for the integration tests
+servers: environment ## install Kafka, versitygw, toxiproxy, a trace collector, helm and promtool for the integration tests
 	@scripts/setup.sh servers
 
 clean: ## remove the environment and all caches of this checkout

@@ -28,6 +28,7 @@ from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
 from consumer.pipeline.telemetry import EngineMetrics, HealthObserver, InWork, LogObserver, MetricsObserver
 from consumer.pipeline.threads import ThreadStage
+from consumer.pipeline.traces import open_traces
 from consumer.pipeline.work import Gates
 from consumer.settings import LimitSettings, Settings
 from consumer.stage import Deadline
@@ -161,7 +162,7 @@ def open_service(
     observer: Observer | None = None,
     supervised: bool = False,
 ) -> Iterator[Service]:
-    """The service with its logs, metrics and health; closed on exit.
+    """The service with its logs, metrics, health and traces; closed on exit.
 
     Args:
         settings: all of them.
@@ -170,17 +171,24 @@ def open_service(
         supervised: end the process when a thread is stuck. Not for a process that does something else as well.
 
     Raises:
-        UsageError: the spool folder, the storage settings, the reference recording or a port cannot be used.
+        UsageError: the spool folder, the storage settings, the reference recording, a port or a variable of
+            OpenTelemetry cannot be used.
     """
     metrics, health, in_work = Metrics(), Health(), InWork()
     limits, telemetry = settings.limits, settings.telemetry
     watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
     # The first record may be what hangs, before the watchdog looks again.
     loop = _loop_observer(settings, health, started=watchdog.put_off if supervised else _nothing)
-    everyone = Observers(
-        LogObserver(), MetricsObserver(metrics), loop, in_work, *([observer] if observer is not None else [])
-    )
     with ExitStack() as stack:
+        traces = stack.enter_context(open_traces(settings))
+        everyone = Observers(
+            LogObserver(traces.trace_id),
+            MetricsObserver(metrics),
+            loop,
+            in_work,
+            traces,
+            *([observer] if observer is not None else []),
+        )
         if telemetry.port:
             server = health_server(telemetry.host, telemetry.port, health, metrics.registry)
             stack.callback(server.close)
@@ -219,4 +227,5 @@ def open_service(
                 settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
             ),
             observer=everyone,
+            traces=traces,
         )

@@ -51,6 +51,16 @@ def _without_user(url: str | None) -> str | None:
     return url
 
 
+def _collector(url: str) -> str:
+    """The URL itself; one that carries a password would show it in the line that tells of a collector that is away."""
+    scheme, _, rest = url.partition("://")
+    if url and (scheme not in {"http", "https"} or not rest):
+        raise ValueError(f"{url!r} is no URL of http or https, such as http://collector:4318")
+    if "@" in rest.partition("/")[0]:
+        raise ValueError("the URL holds a user or password; give them as header in OTEL_EXPORTER_OTLP_HEADERS")
+    return url
+
+
 SECRET = re.compile(r"password|secret|\.pem$|private\.key|oauthbearer\.config|jaas|token")
 """Names of librdkafka properties whose values must not be shown."""
 
@@ -76,6 +86,9 @@ Delays = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterVali
 
 Url = Annotated[str | None, AfterValidator(_without_user)]
 """A URL that may be shown."""
+
+CollectorUrl = Annotated[str, AfterValidator(_collector)]
+"""A URL of HTTP that may be shown, or an empty text."""
 
 ClientProperties = Annotated[dict[str, Property], AfterValidator(Properties), PlainSerializer(Properties.shown)]
 """What librdkafka is told."""

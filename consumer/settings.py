@@ -24,7 +24,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError
 
 from consumer.errors import UsageError
-from consumer.setting_types import ClientProperties, Delays, Names, Properties, Url
+from consumer.setting_types import ClientProperties, CollectorUrl, Delays, Names, Properties, Url
 
 PARAFORMER = "iic/speech_paraformer-large-vad-punc_asr_nat-zh-cn-16k-common-vocab8404-pytorch"
 FSMN_VAD = "iic/speech_fsmn_vad_zh-cn-16k-common-pytorch"
@@ -207,7 +207,7 @@ class RetrySettings(Section):
 
 
 class TelemetrySettings(Section):
-    """Logs, metrics and health."""
+    """Logs, metrics, health and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe level that is written"
@@ -221,6 +221,21 @@ class TelemetrySettings(Section):
         default=0, ge=0, le=65535, description="port of /-/reload on the loopback address; 0 turns it off"
     )
     ce_source: str = Field(default="tingxie", min_length=1, description="ce_source of outgoing events")
+    traces: Literal["none", "otlp"] = Field(
+        default="none", description="otlp: a trace of each recording goes to an OpenTelemetry collector"
+    )
+    otlp_endpoint: CollectorUrl = Field(
+        default="",
+        description="URL of a collector that takes OTLP over HTTP, without /v1/traces; "
+        "empty: OTEL_EXPORTER_OTLP_ENDPOINT, else http://localhost:4318",
+    )
+    trace_ratio: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="share of recordings that are traced, where the upload's own trace does not say; "
+        "unset: OTEL_TRACES_SAMPLER, else all",
+    )
 
 
 class Settings(BaseSettings):

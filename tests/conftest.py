@@ -24,6 +24,7 @@ from tests.servers import (
     KafkaServer,
     ServerError,
     VersityGateway,
+    collector,
     compose,
     helm,
     prometheus,
@@ -32,6 +33,7 @@ from tests.servers import (
 )
 from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
+from tests.servers.collector import Collector
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,6 +53,7 @@ INSTALLERS = {
     "helm_program": helm.install,
     "promtool": prometheus.install,
     "stage": toxiproxy.install,
+    "otel_collector": collector.install,
 }
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
@@ -205,6 +208,14 @@ def promtool(pytestconfig: pytest.Config) -> Path:
     """The program that checks and tests Prometheus' rules."""
     _require("promtool", pytestconfig)
     return prometheus.install()
+
+
+@pytest.fixture(scope="session")
+def otel_collector(pytestconfig: pytest.Config) -> Iterator[Collector]:
+    """A collector of traces for the session."""
+    _require("otel_collector", pytestconfig)
+    with Collector() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

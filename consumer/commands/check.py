@@ -79,6 +79,8 @@ def check(
     quiet_logs(settings.telemetry.log_format, "error")
     _check_kafka(settings, report, create_topics=create_topics, partitions=partitions)
     _check_storage(settings, report)
+    if settings.telemetry.traces != "none":
+        report.finding("traces", lambda: _traces(settings))
     report.finding("spool", lambda: _spool(settings))
     report.finding("decoder", lambda: _decoder(settings))
     if model:
@@ -150,6 +152,12 @@ def _check_storage(settings: Settings, report: Report) -> None:
         report.finding("storage", any_bucket)
     if storage.transcript_bucket:
         report.finding("bucket", transcript_bucket)
+
+
+def _traces(settings: Settings) -> str:
+    from consumer.operations.tracing import check_collector  # noqa: PLC0415 - OpenTelemetry, for those who use it
+
+    return f"{check_collector(settings.telemetry)} takes traces"
 
 
 def _spool(settings: Settings) -> str:

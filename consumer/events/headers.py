@@ -36,6 +36,7 @@ COPY_OF = "tingxie-copy-of"
 """``topic/partition/offset`` of the record that a replay or a redrive sent again."""
 
 TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
 CONTENT_TYPE = "content-type"
 CE_PREFIX = "ce_"
 """Prefix of CloudEvents attributes in the Kafka protocol binding's binary mode."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumer.events.fields import MAX_BUCKET, MAX_KEY
-from consumer.events.headers import REPLAY, TRACEPARENT
+from consumer.events.headers import REPLAY, TRACEPARENT, TRACESTATE
 from consumer.events.transcript import CE_TYPE
 from consumer.events.upload import Dialect
 
@@ -183,7 +183,9 @@ MESSAGES: dict[str, Message] = {
                 "ce_subject": TEXT | {"description": "bucket/key"},
                 "ce_time": {"type": "string", "format": "date-time"},
                 "content-type": {"const": "application/json"},
-                TRACEPARENT: TEXT | {"description": "of the upload event, when it had one"},
+                TRACEPARENT: TEXT
+                | {"description": "of the upload event, when it had one; with traces, of what published it"},
+                TRACESTATE: TEXT | {"description": "with traces: of the upload event, when it had one"},
                 REPLAY: TEXT | {"description": "id of the replay that sent the upload event again, when one did"},
             },
         ),

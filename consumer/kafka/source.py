@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
@@ -25,6 +27,9 @@ STATISTICS_MS = 1000
 
 PROGRESS_S = 10.0
 """How long the group's progress may take to be read; the group waits for this member meanwhile."""
+
+COMMIT_S = 120.0
+"""When a commit has had no answer for so long, none will come: the client gives up after half of it."""
 
 LEAVE_S = 5.0
 """How long leaving the group may take; with a broker it takes milliseconds."""
@@ -69,6 +74,7 @@ class Source:
         self._reassigned = False
         self._leaving = False
         self._confirmed: dict[Partition, Commit] = {}
+        self._committing_since = -math.inf
         self._consumer = open_client(
             Consumer,
             {
@@ -147,18 +153,27 @@ class Source:
 
         Args:
             commits: by partition.
-            wait: block until the broker answered.
+            wait: block until the broker answered. Else there must not be one that is not answered (`committing`).
         """
         if not commits:
             return
         request = [TopicPartition(*partition, *commit) for partition, commit in commits.items()]
         try:
             if wait:
-                self._on_commit(None, self._consumer.commit(offsets=request, asynchronous=False))
+                self._answered(None, self._consumer.commit(offsets=request, asynchronous=False))
             else:
                 self._consumer.commit(offsets=request, asynchronous=True)
+                self._committing_since = time.monotonic()
         except KafkaException as exception:
-            self._on_commit(exception.args[0], request)
+            self._answered(exception.args[0], request)
+
+    @property
+    def committing(self) -> bool:
+        """Whether a commit is not answered yet.
+
+        The client repeats one whose answer was lost, whatever came after it: of two at once, the older may win.
+        """
+        return time.monotonic() < self._committing_since + COMMIT_S
 
     def confirmed(self) -> dict[Partition, Commit]:
         """What the broker has confirmed since the last call."""
@@ -227,6 +242,10 @@ class Source:
         self._stop = self._stop or stop_error(error, self._settings)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        self._committing_since = -math.inf
+        self._answered(error, partitions)
+
+    def _answered(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         for each in partitions:
             problem = error or each.error
             if problem is None:

@@ -192,6 +192,7 @@ class Admission:
     def _keep(self, task: Task) -> None:
         self.tasks[task.ticket] = task
         self._breaker.begun(task.ticket)
+        self._observer.taken(task.ticket, task.record, task.recording)
 
     def _check_deaths(self, ticket: Ticket, recording: Recording) -> None:
         deaths, most = self._tracker.deaths(ticket), self._settings.retry.poison_deaths

@@ -203,6 +203,7 @@ class Flow:
         value = outcome.value
         if isinstance(value, RecordingError):
             return self._failed(work, value, now)
+        self._observer.passed(work.tag, ORDER[index])
         work.attempt = 1
         work.waits_for_room = False
         if isinstance(value, StoredObject):

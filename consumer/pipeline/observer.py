@@ -14,6 +14,7 @@ from consumer.events.recording import Recording
 from consumer.events.transcript import Transcript
 from consumer.events.upload import Skipped
 from consumer.kafka.membership import Membership
+from consumer.kafka.records import Record, Ticket
 
 Fate = Literal["transcript", "retry", "dead letter"]
 """What comes of a recording whose work has ended: the kind of record that tells it."""
@@ -56,11 +57,20 @@ class Load:
 class Observer:
     """Does nothing; subclasses override what they care for."""
 
+    def taken(self, ticket: Ticket, record: Record, recording: Recording | None) -> None:
+        """A recording of a record was taken up; it may wait for others before it is ``admitted``, or end at once.
+
+        Its recording is None when the record cannot be read.
+        """
+
     def admitted(self, tag: Hashable, recording: Recording) -> None:
         """A recording was taken into work."""
 
     def entered(self, tag: Hashable, stage: str) -> None:
         """A stage (see `consumer.pipeline.work.ORDER`) began to own it; ``publish``: it was handed to the broker."""
+
+    def passed(self, tag: Hashable, stage: str) -> None:
+        """A stage has done its work on it; what fails is told by ``retrying`` or ``ended``."""
 
     def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
         """Try number ``attempt`` of a stage failed; the next comes after ``delay_ms``."""
@@ -108,6 +118,10 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
+    def taken(self, ticket: Ticket, record: Record, recording: Recording | None) -> None:  # noqa: D102
+        for each in self._observers:
+            each.taken(ticket, record, recording)
+
     def admitted(self, tag: Hashable, recording: Recording) -> None:  # noqa: D102
         for each in self._observers:
             each.admitted(tag, recording)
@@ -115,6 +129,10 @@ class Observers(Observer):
     def entered(self, tag: Hashable, stage: str) -> None:  # noqa: D102
         for each in self._observers:
             each.entered(tag, stage)
+
+    def passed(self, tag: Hashable, stage: str) -> None:  # noqa: D102
+        for each in self._observers:
+            each.passed(tag, stage)
 
     def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:  # noqa: D102
         for each in self._observers:

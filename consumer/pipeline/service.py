@@ -38,6 +38,7 @@ from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
 from consumer.pipeline.reload import ModelReload
+from consumer.pipeline.traces import Traces
 from consumer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,7 @@ class Service:
         breaker: Breaker,
         outgoing: Outgoing,
         observer: Observer,
+        traces: Traces,
     ) -> None:
         self._settings = settings
         self.models = models
@@ -82,6 +84,7 @@ class Service:
         self._breaker = breaker
         self._outgoing = outgoing
         self._observer = observer
+        self._traces = traces
         self._tracker = OffsetTracker()
         self._admission = Admission(
             settings=settings,
@@ -237,14 +240,14 @@ class Service:
         task.ended = ended
         fate, outgoing = self._outgoing.record(task.record, ended, several=task.several)
         self._observer.sent(ended, fate, outgoing.topic)
-        self._outbox.put(Parcel(task.ticket, fate), outgoing)
+        self._outbox.put(Parcel(task.ticket, fate), self._traces.stamped(task.ticket, fate, outgoing))
 
     # --- offsets ----------------------------------------------------------------------------------------------------
 
     def _commit_if_due(self, now: float) -> None:
         self._note_commits()
         wait_s = URGENT_COMMIT_S if self._tracker.urgent else self._settings.kafka.commit_interval_ms / 1000
-        if now >= self._last_commit + wait_s:
+        if now >= self._last_commit + wait_s and not self._source.committing:
             self._last_commit = now
             self._source.commit(self._tracker.commits(), wait=False)
 
@@ -258,11 +261,14 @@ class Service:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_reports()
-            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
             # A commit that blocks would wait for a broker that is away until the session is over.
             deadline = time.monotonic() + SETTLE_S
-            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
+            while self._source.committing and time.monotonic() < deadline:
                 self._source.poll(IDLE_POLL_S)  # a record that comes is not taken, so its offset is not committed
+            self._note_commits()
+            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
+            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
+                self._source.poll(IDLE_POLL_S)
                 self._note_commits()
         except StopError as error:
             log.warning("the last commit failed", error=str(error))

@@ -40,11 +40,19 @@ def _tags_of(partitions: Sequence[Partition], tags: Iterable[Hashable]) -> list[
 class LogObserver(Observer):
     """One line for every recording's end, and for whatever a person may need to explain it."""
 
+    def __init__(self, trace_id: Callable[[Hashable], str | None] = lambda _: None) -> None:
+        """Make the observer.
+
+        Args:
+            trace_id: of what was admitted under a tag; None when it has no trace.
+        """
+        self._trace_id = trace_id
+
     def retrying(self, tag: Hashable, error: RecordingError, attempt: int, delay_ms: int) -> None:
         """Warn of a failed try."""
         log.warning(
             "retrying",
-            **coordinates(tag),
+            **self._coordinates(tag),
             error_class=error.code,
             stage=error.stage,
             error=str(error),
@@ -54,7 +62,7 @@ class LogObserver(Observer):
 
     def sent(self, ended: Ended, fate: Fate, topic: str) -> None:
         """Log the outcome with all that is known of it."""
-        bound = log.bind(**coordinates(ended.tag), attempts=ended.attempts)
+        bound = log.bind(**self._coordinates(ended.tag), attempts=ended.attempts)
         if ended.recording is not None:
             bound = bound.bind(bucket=ended.recording.bucket, key=ended.recording.key)
         if isinstance(ended.result, RecordingError):
@@ -94,6 +102,10 @@ class LogObserver(Observer):
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Log every change of the assignment."""
         log.info("rebalanced", change=change, partitions=[f"{topic}/{number}" for topic, number in partitions])
+
+    def _coordinates(self, tag: Hashable) -> dict[str, Any]:
+        trace_id = self._trace_id(tag)
+        return coordinates(tag) if trace_id is None else {**coordinates(tag), "trace_id": trace_id}
 
 
 class MetricsObserver(Observer):

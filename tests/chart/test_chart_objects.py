@@ -15,6 +15,7 @@ import yaml
 from consumer.app import CLOSE_TIMEOUT_S
 from consumer.kafka.retries import all_topics
 from consumer.kafka.source import LEAVE_S
+from consumer.operations.tracing import FLUSH_S
 from consumer.operations.watchdog import GRACE_S, WRITE_S
 from consumer.pipeline.service import SETTLE_S
 from consumer.settings import Settings, load_settings
@@ -94,7 +95,7 @@ def test_the_grace_period_outlasts_the_drain_and_the_watchdog(
 ) -> None:
     manifests = helm.render(example)
     drain_s = settings_of(manifests, monkeypatch).limits.drain_seconds
-    least_s = drain_s + SETTLE_S + LEAVE_S + CLOSE_TIMEOUT_S + GRACE_S + WRITE_S
+    least_s = drain_s + SETTLE_S + LEAVE_S + CLOSE_TIMEOUT_S + FLUSH_S + GRACE_S + WRITE_S
     assert pod_of(manifests)["terminationGracePeriodSeconds"] >= least_s
 
 
@@ -244,7 +245,21 @@ def test_nothing_but_scrapes_comes_in_and_no_more_than_needed_goes_out(helm: Hel
     (ingress,) = policy["ingress"]
     assert [port["port"] for port in ingress["ports"]] == ["telemetry"]
     assert ingress["from"]
-    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 443, 9092, 9093]
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 443, 9092, 9093, 4318]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("", 4318), ("http://collector:14318/otlp", 14318), ("http://collector", 80), ("https://c/", 443)],
+)
+def test_consumers_may_reach_the_collector_of_traces(helm: Helm, endpoint: str, port: int) -> None:
+    def ports(telemetry: dict[str, str]) -> list[int]:
+        values = {"networkPolicy": {"enabled": True, "egressPorts": [9092]}, "settings": {"telemetry": telemetry}}
+        policy = one(helm.render(MINIMAL, values=values), "NetworkPolicy")
+        return [each["port"] for each in policy["spec"]["egress"][-1]["ports"]]
+
+    assert ports({"otlp_endpoint": endpoint}) == [9092]
+    assert ports({"traces": "otlp", "otlp_endpoint": endpoint}) == [9092, port]
 
 
 def test_the_claim_is_made_named_or_left_out(helm: Helm) -> None:

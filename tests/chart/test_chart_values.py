@@ -65,7 +65,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "grace too short",
         {"terminationGracePeriodSeconds": 60, "settings": {"limits": {"drain_seconds": 25}}},
-        "terminationGracePeriodSeconds: 60 is too short: limits.drain_seconds and what comes after it take up to 70",
+        "terminationGracePeriodSeconds: 60 is too short: limits.drain_seconds and what comes after it take up to 73",
     ),
     (
         "spool too small",
@@ -108,7 +108,7 @@ def test_properties_that_are_secret_are_those_that_the_program_masks() -> None:
 
 def test_values_that_just_work_are_taken(helm: Helm) -> None:
     helm.render(
-        MINIMAL, values={"autoscaling": SCALED, "terminationGracePeriodSeconds": 70, "spool": {"sizeLimit": "22Gi"}}
+        MINIMAL, values={"autoscaling": SCALED, "terminationGracePeriodSeconds": 73, "spool": {"sizeLimit": "22Gi"}}
     )
 
 

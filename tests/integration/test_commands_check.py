@@ -12,6 +12,8 @@ from consumer.storage.buckets import list_buckets
 from tests.conftest import Topics
 from tests.integration.shell import tingxie
 from tests.servers import KafkaServer, VersityGateway
+from tests.servers.collector import Collector
+from tests.servers.process import free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -174,3 +176,18 @@ def test_no_storage_lists_nothing() -> None:
                 {"endpoint_url": "http://127.0.0.1:1", "access_key_id": "me", "secret_access_key": "hush"}
             )
         )
+
+
+def test_a_collector_of_traces_is_asked(service_environment: dict[str, str], otel_collector: Collector) -> None:
+    (closed,) = free_ports(1)
+    traced = service_environment | {"TINGXIE_TELEMETRY__TRACES": "otlp"}
+    for endpoint, expected_mark, says in (
+        (otel_collector.endpoint_url, "ok", "takes traces"),
+        (f"{otel_collector.endpoint_url}/elsewhere", "FAIL", "404"),
+        (f"http://127.0.0.1:{closed}", "FAIL", "refused"),
+    ):
+        _, out, _ = tingxie(traced | {"TINGXIE_TELEMETRY__OTLP_ENDPOINT": endpoint}, "check", "--no-model")
+        ((mark, detail),) = [(mark, detail) for mark, subject, detail in lines(out) if subject == "traces"]
+        assert mark == expected_mark
+        assert detail.startswith(f"{endpoint}/v1/traces ")
+        assert says in detail

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers import compose, helm, kafka, prometheus, toxiproxy, versitygw
+from tests.servers import collector, compose, helm, kafka, prometheus, toxiproxy, versitygw
 from tests.servers.cache import cache_root, failure_of
 
 INSTALLERS: dict[str, Callable[[], Path]] = {
@@ -17,6 +17,7 @@ INSTALLERS: dict[str, Callable[[], Path]] = {
     helm.NAME: helm.install,
     prometheus.NAME: prometheus.install,
     toxiproxy.NAME: toxiproxy.install,
+    collector.NAME: collector.install,
 }
 
 

@@ -81,14 +81,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- mul (regexFind "^[0-9]+" . | int64) (index $factor (regexFind "[MGT]i$" .)) -}}
 {{- end -}}
 
-{{/* Beyond limits.drain_seconds: 5 s to commit, 5 to leave the group, 5 to stop threads, 30 for the watchdog to report. */}}
+{{/* Beyond limits.drain_seconds: 5 s to commit, 5 to leave the group, 5 to stop threads, 3 for traces, 30 for the watchdog to report. */}}
 {{- define "tingxie.leastGrace" -}}
 {{- $drain := include "tingxie.given" (dict "root" . "name" "limits.drain_seconds" "default" 25) | float64 | ceil | int64 -}}
-{{- add $drain 45 -}}
+{{- add $drain 48 -}}
 {{- end -}}
 
 {{- define "tingxie.grace" -}}
 {{- .Values.terminationGracePeriodSeconds | int64 | default (include "tingxie.leastGrace" .) -}}
+{{- end -}}
+
+{{/* TCP port of the collector of traces; empty when there is none. */}}
+{{- define "tingxie.collectorPort" -}}
+{{- if eq "otlp" (include "tingxie.given" (dict "root" . "name" "telemetry.traces" "default" "none")) -}}
+{{- $url := include "tingxie.given" (dict "root" . "name" "telemetry.otlp_endpoint" "default" "") | default "http://collector:4318" | urlParse -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- end -}}
 {{- end -}}
 
 {{/* How long the start may take: the program ends itself before, and says why. */}}
