@@ -14,7 +14,7 @@ from consumer.demo.assets import SAMPLES
 from tests.integration.harness import WORK_S
 from tests.integration.world import open_world
 from tests.servers import KafkaServer, ServerError
-from tests.servers.prometheus import Prometheus
+from tests.servers.prometheus import Prometheus, scrape
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,7 +58,7 @@ def test_no_panel_is_empty_and_every_alert_can_be_evaluated(
     with (
         open_world(kafka, demo_models, tmp_path, s3) as world,
         world.service() as service,
-        Prometheus(f"127.0.0.1:{service.port}", [FILES / "alerts.yaml"]) as prometheus,
+        Prometheus(scrape(f"127.0.0.1:{service.port}", [FILES / "alerts.yaml"])) as prometheus,
     ):
         world.proxy.fail(times=1, match="GET */first.flac")
         world.dead_letter(*world.produce(b"no event"))

@@ -120,6 +120,7 @@ def open_world(
     transcript_bytes: int | None = None,
     delays: Sequence[str] = (),
     announces: bool = True,
+    uploads: str | None = None,
 ) -> Iterator[World]:
     """Fresh topics, bucket server, proxy and group on a running broker.
 
@@ -131,9 +132,10 @@ def open_world(
         transcript_bytes: ``max.message.bytes`` of the transcript topic.
         delays: of retry topics.
         announces: whether the bucket tells the topic of what is put.
+        uploads: name of the upload topic; None: one that nobody used.
     """
     name = uuid.uuid4().hex[:8]
-    topics = Topics(f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}")
+    topics = Topics(uploads or f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}")
     kafka.create_topics(topics.uploads, partitions=PARTITIONS)
     kafka.create_topics(topics.dead_letters, *(f"{topics.uploads}.retry.{delay}" for delay in delays))
     kafka.create_topics(

@@ -7,7 +7,7 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,33 +54,46 @@ def _download(folder: Path) -> None:
     run_installer(NAME, ["apt-get", "download", "-q", "prometheus"], cwd=folder, timeout_s=300)
 
 
+def scrape(target: str, rules: Sequence[Path] = ()) -> dict[str, Any]:
+    """Settings that ask ``target`` (``host:port``) every second, as job ``tingxie``, and evaluate ``rules``."""
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(rule) for rule in rules],
+        "scrape_configs": [{"job_name": "tingxie", "static_configs": [{"targets": [target]}]}],
+    }
+
+
 class Prometheus(Server):
-    """Scrapes a service every second, as job ``tingxie``.
+    """One on a free loopback port.
 
     Args:
-        target: its ``host:port``.
-        rules: files with alerts.
+        config: its configuration: what a file would hold, or the file.
     """
 
-    def __init__(self, target: str, rules: Sequence[Path] = ()) -> None:
+    def __init__(self, config: Mapping[str, Any] | Path) -> None:
         super().__init__(NAME, "tingxie-prometheus-")
         self._port = 0
-        self._config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(rule) for rule in rules],
-            "scrape_configs": [{"job_name": "tingxie", "static_configs": [{"targets": [target]}]}],
-        }
+        if isinstance(config, Path):
+            self._config = config
+        else:
+            self._config = self._folder / "prometheus.yml"
+            self._config.write_text(yaml.safe_dump(dict(config)))
+
+    @property
+    def url(self) -> str:
+        """Where it answers, once it was started."""
+        return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it and return when it answers."""
         program = install().with_name("prometheus")
         if self._port == 0:
             (self._port,) = free_ports(1)
-        config = self._folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(self._config))
         address = f"--web.listen-address=127.0.0.1:{self._port}"
         storage = f"--storage.tsdb.path={self._folder / 'data'}"
-        self._process = ServerProcess(NAME, [str(program), f"--config.file={config}", address, storage], self._log)
+        self._process = ServerProcess(
+            NAME, [str(program), f"--config.file={self._config}", address, storage], self._log
+        )
         self._process.wait_until(self._ready, START_S)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -104,6 +117,11 @@ class Prometheus(Server):
         if faults := [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule.get("lastError")]:
             raise ServerError("; ".join(faults))
         return {rule["name"] for rule in rules if rule["health"] == "ok"}
+
+    def targets(self) -> dict[str, str]:
+        """Addresses that it scrapes, each with its job."""
+        active = json.loads(self._get("/api/v1/targets?state=active"))["data"]["activeTargets"]
+        return {target["scrapeUrl"]: target["labels"]["job"] for target in active}
 
     def _ready(self) -> bool:
         try:

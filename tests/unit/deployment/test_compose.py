@@ -17,7 +17,8 @@ from consumer.settings import Settings, load_settings
 from tests.servers import VersityGateway, kafka, versitygw
 
 ROOT = Path(__file__).parents[3]
-FILE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
+FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 CONSUMERS = ("consumer", "consumer-gpu")
 
@@ -25,7 +26,7 @@ CONSUMERS = ("consumer", "consumer-gpu")
 @pytest.fixture
 def loaded(compose_loader: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The file as ``docker compose`` understands it, with the defaults of its variables."""
-    for name in ("BUCKET_ACCESS_KEY", "BUCKET_SECRET_KEY", "BUCKET_PORT", "KAFKA_PORT", "METRICS_PORT"):
+    for name in re.findall(r"\$\{(\w+)", TEXT):
         monkeypatch.delenv(name, raising=False)
     done = subprocess.run(
         [compose_loader, "-format", "json", "docker-compose.yml"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -63,8 +64,8 @@ def test_gives_no_privileges(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
-    # Kafka writes its configuration at the start; into the bucket's container compose itself writes a file.
-    assert service.get("read_only", False) is (name not in {"kafka", "bucket"})
+    # Kafka writes its configuration at the start.
+    assert service.get("read_only", False) is (name != "kafka")
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -75,6 +76,19 @@ def test_opens_ports_to_this_machine_only(name: str) -> None:
 def test_volumes_are_declared_and_used() -> None:
     mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert mounted == set(FILE["volumes"])
+
+
+def test_files_are_mounted_from_here_and_all_are_used() -> None:
+    """As text they could not be: compose writes that into the container, and cannot where it is read-only."""
+    for config in FILE["configs"].values():
+        assert (ROOT / config["file"]).is_file()
+    mounted = {config["source"] for service in SERVICES.values() for config in service.get("configs", [])}
+    assert mounted == set(FILE["configs"])
+
+
+def test_images_have_versions() -> None:
+    images = {service["image"] for service in SERVICES.values() if "build" not in service}
+    assert [image for image in images if not re.search(r":v?\d+[.]\d+[.]\d+$", image)] == []
 
 
 def test_versions_are_those_the_tests_run_on() -> None:
@@ -144,7 +158,7 @@ def test_gateway_knows_its_flags(bucket_server: VersityGateway) -> None:
     used = {flag.split("=")[0] for flag in SERVICES["bucket"]["command"] if flag.startswith("--")}
 
     assert used <= known
-    assert json.loads(FILE["configs"]["bucket-events"]["content"]) == bucket_server.events
+    assert json.loads((ROOT / FILE["configs"]["bucket-events"]["file"]).read_text()) == bucket_server.events
 
 
 @pytest.mark.integration
