@@ -211,6 +211,7 @@ def open_service(
             load=load or (lambda: settings),
             told=lambda outcome: metrics.model_reloads.labels(outcome).inc(),
         )
+        stack.callback(models.close, CLOSE_TIMEOUT_S)
         if telemetry.admin_port:
             stack.callback(admin_server(telemetry.admin_port, models.routes()).close)
         watchdog.watch(loop.doing)

@@ -90,7 +90,7 @@ class ModelReload:
         return {"POST /-/reload": begin, "GET /-/reload": lambda: tell(HTTPStatus.OK)}
 
     def close(self, timeout_s: float) -> None:
-        """Wait so long for a reload that goes on; the engine should be closing."""
+        """Wait so long for a reload that goes on: the interpreter should not end while libraries load."""
         if self._thread is not None:
             self._thread.join(timeout_s)
 
