@@ -22,7 +22,7 @@ from consumer.pipeline.budgets import Intake, Limits
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Observer, Observers
 from consumer.pipeline.outgoing import Outgoing
-from consumer.pipeline.reload import ModelReload
+from consumer.pipeline.reload import ModelReload, ReloadOutcome
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.service import Service
 from consumer.pipeline.storing import Storing
@@ -150,8 +150,16 @@ def _breaker(limits: LimitSettings) -> Breaker:
     )
 
 
-def _nothing() -> None:
-    """Nobody wants to be told."""
+def _outgoing(settings: Settings) -> Outgoing:
+    kafka, source = settings.kafka, settings.telemetry.ce_source
+    return Outgoing(settings.topics, retry_topics(settings), kafka.group_id, source, time.time)
+
+
+def _reload(engine: Engine, settings: Settings, load: Callable[[], Settings] | None, metrics: Metrics) -> ModelReload:
+    def told(outcome: ReloadOutcome) -> None:
+        metrics.model_reloads.labels(outcome).inc()
+
+    return ModelReload(engine, settings.engine, load or (lambda: settings), told)
 
 
 @contextmanager
@@ -178,7 +186,7 @@ def open_service(
     limits, telemetry = settings.limits, settings.telemetry
     watchdog = Watchdog(health, partial(_silence_s, settings, health), in_work.records)
     # The first record may be what hangs, before the watchdog looks again.
-    loop = _loop_observer(settings, health, started=watchdog.put_off if supervised else _nothing)
+    loop = _loop_observer(settings, health, started=watchdog.put_off if supervised else lambda: None)
     with ExitStack() as stack:
         traces = stack.enter_context(open_traces(settings))
         everyone = Observers(
@@ -205,12 +213,7 @@ def open_service(
                 engine_observer=EngineMetrics(metrics),
             )
         )
-        models = ModelReload(
-            engine,
-            settings.engine,
-            load=load or (lambda: settings),
-            told=lambda outcome: metrics.model_reloads.labels(outcome).inc(),
-        )
+        models = _reload(engine, settings, load, metrics)
         stack.callback(models.close, CLOSE_TIMEOUT_S)
         if telemetry.admin_port:
             stack.callback(admin_server(telemetry.admin_port, models.routes()).close)
@@ -224,9 +227,7 @@ def open_service(
             sink=sink,
             intake=_intake(limits),
             breaker=_breaker(limits),
-            outgoing=Outgoing(
-                settings.topics, retry_topics(settings), settings.kafka.group_id, telemetry.ce_source, time.time
-            ),
+            outgoing=_outgoing(settings),
             observer=everyone,
             traces=traces,
         )

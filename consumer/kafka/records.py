@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 Headers = list[tuple[str, bytes | None]]
@@ -64,3 +65,9 @@ class Ticket:
     def topic_partition(self) -> Partition:
         """Where its record lies."""
         return self.topic, self.partition
+
+
+def tags_of(partitions: Iterable[Partition], tags: Iterable[Hashable]) -> list[Hashable]:
+    """Those of some tags that are tickets of records in some partitions."""
+    wanted = set(partitions)
+    return [tag for tag in tags if isinstance(tag, Ticket) and tag.topic_partition in wanted]

@@ -31,7 +31,7 @@ from consumer.events.copies import redrives
 from consumer.events.deadletter import bounded
 from consumer.events.headers import TRACEPARENT, TRACESTATE, replay_id, text, traceparent
 from consumer.events.recording import Recording
-from consumer.kafka.records import Record, Ticket
+from consumer.kafka.records import Record, Ticket, tags_of
 from consumer.kafka.retries import RetryTopics
 from consumer.kafka.sink import OutgoingRecord
 from consumer.pipeline.observer import Ended, Fate
@@ -159,8 +159,7 @@ class Spans(Traces):
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """End the spans of recordings whose partition somebody else has now."""
         if change != "assigned":
-            gone = set(partitions)
-            for tag in [tag for tag in self._traced if isinstance(tag, Ticket) and tag.topic_partition in gone]:
+            for tag in tags_of(partitions, self._traced):
                 self._abandon(tag, f"partition_{change}")
 
     def trace_id(self, tag: Hashable) -> str | None:

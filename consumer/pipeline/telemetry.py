@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ from consumer.errors import RecordingError
 from consumer.events.recording import Recording
 from consumer.events.upload import Skipped
 from consumer.kafka.membership import Membership
-from consumer.kafka.records import Partition, Ticket
+from consumer.kafka.records import Partition, Ticket, tags_of
 from consumer.operations.health import Health
 from consumer.operations.metrics import Metrics
 from consumer.pipeline.observer import Ended, Fate, Load, Observer
@@ -29,12 +29,6 @@ def coordinates(tag: Hashable) -> dict[str, Any]:
     if not isinstance(tag, Ticket):
         return {}
     return {"topic": tag.topic, "partition": tag.partition, "offset": tag.offset, "recording": tag.index}
-
-
-def _tags_of(partitions: Sequence[Partition], tags: Iterable[Hashable]) -> list[Hashable]:
-    """Those of some tags whose records lie in some partitions."""
-    wanted = set(partitions)
-    return [tag for tag in tags if isinstance(tag, Ticket) and tag.topic_partition in wanted]
 
 
 class LogObserver(Observer):
@@ -151,7 +145,7 @@ class MetricsObserver(Observer):
         """Count the change; ends of partitions that are gone are never acknowledged."""
         self._metrics.rebalances.labels(change).inc()
         if change != "assigned":
-            for tag in _tags_of(partitions, self._ended):
+            for tag in tags_of(partitions, self._ended):
                 del self._ended[tag]
 
     def membership(self, membership: Membership) -> None:
@@ -234,7 +228,7 @@ class InWork(Observer):
     def rebalanced(self, change: str, partitions: Sequence[tuple[str, int]]) -> None:
         """Forget what belongs to others now."""
         if change != "assigned":
-            for tag in _tags_of(partitions, self._records):
+            for tag in tags_of(partitions, self._records):
                 del self._records[tag]
 
 
