@@ -34,6 +34,7 @@ from tests.servers import kafka as kafka_server
 from tests.servers.cache import failure_of
 from tests.servers.collector import Collector
 from tests.servers.settings import engine_settings, kafka_settings, storage_settings
+from tests.servers.toxiproxy import Toxiproxy
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,6 +55,7 @@ INSTALLERS = {
     "promtool": prometheus.install,
     "stage": toxiproxy.install,
     "otel_collector": collector.install,
+    "tcp_proxy": toxiproxy.install,
 }
 NOT_INSTALLED = pytest.StashKey[dict[str, str]]()
 
@@ -231,6 +233,14 @@ def otel_collector(pytestconfig: pytest.Config) -> Iterator[Collector]:
     """A collector of traces for the session."""
     _require("otel_collector", pytestconfig)
     with server_errors_fail(), Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def tcp_proxy(pytestconfig: pytest.Config) -> Iterator[Toxiproxy]:
+    """A server of TCP proxies, without one."""
+    _require("tcp_proxy", pytestconfig)
+    with server_errors_fail(), Toxiproxy() as running:
         yield running
 
 

@@ -33,6 +33,7 @@ from consumer.kafka.source import Source
 from consumer.pipeline.admission import Admission, Task
 from consumer.pipeline.breaker import Breaker
 from consumer.pipeline.budgets import Door, Intake
+from consumer.pipeline.committer import Committer
 from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
@@ -49,11 +50,8 @@ IDLE_POLL_S = 0.02
 HELD_S = 0.002
 """How long a turn that may not poll waits for the stages."""
 
-URGENT_COMMIT_S = 0.02
-"""Least time between commits that cannot wait for ``kafka.commit_interval_ms``."""
-
 SETTLE_S = 5.0
-"""How long the last commit may take. Without an answer, what it covers is transcribed again, under the same ids."""
+"""What the last commit may take at least. Without it, what it covers is transcribed again, under the same ids."""
 
 TURN_RECORDS = 100
 """Records taken in one turn at most, so that outcomes are not kept waiting while a backlog is read."""
@@ -86,6 +84,9 @@ class Service:
         self._observer = observer
         self._traces = traces
         self._tracker = OffsetTracker()
+        self._committer = Committer(
+            self._source, self._tracker, observer, interval_s=settings.kafka.commit_interval_ms / 1000
+        )
         self._admission = Admission(
             settings=settings,
             tracker=self._tracker,
@@ -97,7 +98,6 @@ class Service:
         )
         self._tasks = self._admission.tasks
         self._outbox = Outbox(sink, observer)
-        self._last_commit = 0.0
         self._blocked_by: str | None = None
         self._stop = threading.Event()
         self._resume = threading.Event()
@@ -127,7 +127,7 @@ class Service:
             raise  # the client is dead: it can neither commit nor leave the group
         except StopError as error:
             # A stage that died may have died of a record that it worked on.
-            self._settle(leaving=not isinstance(error, StageDied))
+            self._settle(SETTLE_S, leaving=not isinstance(error, StageDied))
             raise
         finally:
             self._source.close()
@@ -153,7 +153,7 @@ class Service:
     def _turn(self, *, accept: bool) -> None:
         now = time.monotonic()
         worked = self._work(now)
-        self._commit_if_due(now)
+        self._committer.commit_if_due(now)
         load = replace(self._flow.load, records=len(self._tasks))
         self._observer.turned(load)
         door = self._intake.update(load, now, blocked=self._blocked(now)) if accept else Door.SHUT
@@ -242,34 +242,11 @@ class Service:
         self._observer.sent(ended, fate, outgoing.topic)
         self._outbox.put(Parcel(task.ticket, fate), self._traces.stamped(task.ticket, fate, outgoing))
 
-    # --- offsets ----------------------------------------------------------------------------------------------------
-
-    def _commit_if_due(self, now: float) -> None:
-        self._note_commits()
-        wait_s = URGENT_COMMIT_S if self._tracker.urgent else self._settings.kafka.commit_interval_ms / 1000
-        if now >= self._last_commit + wait_s and not self._source.committing:
-            self._last_commit = now
-            self._source.commit(self._tracker.commits(), wait=False)
-
-    def _note_commits(self) -> None:
-        confirmed = self._source.confirmed()
-        self._tracker.committed(confirmed)
-        for (topic, partition), commit in confirmed.items():
-            self._observer.committed(topic, partition, commit.offset)
-
-    def _settle(self, *, leaving: bool) -> None:
+    def _settle(self, timeout_s: float, *, leaving: bool) -> None:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_reports()
-            # A commit that blocks would wait for a broker that is away until the session is over.
-            deadline = time.monotonic() + SETTLE_S
-            while self._source.committing and time.monotonic() < deadline:
-                self._source.poll(IDLE_POLL_S)  # a record that comes is not taken, so its offset is not committed
-            self._note_commits()
-            self._source.commit(self._tracker.commits(leaving=leaving), wait=False)
-            while self._tracker.commits(leaving=leaving) and time.monotonic() < deadline:
-                self._source.poll(IDLE_POLL_S)
-                self._note_commits()
+            self._committer.settle(timeout_s, leaving=leaving)
         except StopError as error:
             log.warning("the last commit failed", error=str(error))
         if uncommitted := self._tracker.commits(leaving=leaving):
@@ -282,7 +259,8 @@ class Service:
         log.info("stopping", in_work=len(self._tasks), drain_seconds=self._settings.limits.drain_seconds)
         while self._tasks and time.monotonic() < deadline:
             self._turn(accept=False)
-        self._settle(leaving=True)
+        # What is left of the time is the commit's: other members may keep the group from coming together for long.
+        self._settle(max(SETTLE_S, deadline - time.monotonic()), leaving=True)
         if self._tasks:
             log.warning(
                 "stopped with work unfinished; it is uncommitted and will be read again", in_work=len(self._tasks)
@@ -306,8 +284,7 @@ class Service:
             self._work(time.monotonic())
             self._flow.wait(IDLE_POLL_S)
         self._take_reports()
-        self._source.commit(self._tracker.commits(partitions, leaving=True), wait=True)
-        self._note_commits()
+        self._committer.commit_revoked(partitions)
         self._forget(partitions)
         self._observer.rebalanced("revoked", partitions)
 
