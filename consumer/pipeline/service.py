@@ -35,7 +35,7 @@ from consumer.pipeline.breaker import Breaker
 from consumer.pipeline.budgets import Door, Intake
 from consumer.pipeline.committer import Committer
 from consumer.pipeline.flow import Flow
-from consumer.pipeline.observer import Ended, Observer
+from consumer.pipeline.observer import Ended, Load, Observer
 from consumer.pipeline.outbox import Outbox, Parcel
 from consumer.pipeline.outgoing import Outgoing, refused
 from consumer.pipeline.reload import ModelReload
@@ -154,8 +154,7 @@ class Service:
         now = time.monotonic()
         worked = self._work(now)
         self._committer.commit_if_due(now)
-        load = replace(self._flow.load, records=len(self._tasks))
-        self._observer.turned(load)
+        load = self._tell_load()
         door = self._intake.update(load, now, blocked=self._blocked(now)) if accept else Door.SHUT
         if door is Door.HELD:
             self._stop.wait(HELD_S)
@@ -167,6 +166,12 @@ class Service:
         else:
             self._source.pause()
         self._read(0.0 if worked else IDLE_POLL_S)
+
+    def _tell_load(self) -> Load:
+        """Tell that the loop goes on, and with how much."""
+        load = replace(self._flow.load, records=len(self._tasks))
+        self._observer.turned(load)
+        return load
 
     def _work(self, now: float) -> bool:
         """Move everything on but the intake; whether anything ended."""
@@ -246,7 +251,7 @@ class Service:
         """Commit what is complete, as the last thing before the end."""
         try:
             self._take_reports()
-            self._committer.settle(timeout_s, leaving=leaving)
+            self._committer.settle(timeout_s, leaving=leaving, turned=self._tell_load)
         except StopError as error:
             log.warning("the last commit failed", error=str(error))
         if uncommitted := self._tracker.commits(leaving=leaving):
