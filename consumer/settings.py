@@ -113,7 +113,9 @@ class LimitSettings(Section):
     )
     in_flight_records: int = Field(default=256, gt=0, description="recordings in work at once")
     in_flight_bytes: int = Field(default=8 * 1024**3, gt=0, description="bytes of their objects")
-    in_flight_audio_seconds: int = Field(default=24 * 3600, gt=0, description="seconds of their decoded audio")
+    in_flight_audio_seconds: int = Field(
+        default=24 * 3600, gt=0, description="seconds of their decoded audio, of all tracks where channels are split"
+    )
     fetch_workers: int = Field(default=4, gt=0, description="parallel downloads")
     decode_workers: int = Field(default=2, gt=0, description="decoder processes")
     spool_free_bytes: int = Field(

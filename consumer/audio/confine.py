@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumer.audio import landlock
-from consumer.transcript.types import SAMPLE_RATE
+from consumer.transcript.types import SAMPLE_BYTES, SAMPLE_RATE
 
 OPEN_FILES = 1024
 """Most files; one for each channel of a split recording, and a few."""
-
-SAMPLE_BYTES = 2
-"""Of a signed 16-bit sample."""
 
 SLACK_BYTES = 1 << 20
 """What a track may be longer than its limit: the last frame is written before it is counted as too much."""

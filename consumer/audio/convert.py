@@ -13,10 +13,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 
 from consumer.errors import AudioTooLong, AudioUnsupported
-from consumer.transcript.types import SAMPLE_RATE
-
-SAMPLE_BYTES = 2
-"""Of a signed 16-bit sample."""
+from consumer.transcript.types import SAMPLE_BYTES, SAMPLE_RATE
 
 
 class Converter:

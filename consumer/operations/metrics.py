@@ -95,7 +95,9 @@ class Metrics:
             "tingxie_in_flight_bytes", "Bytes of the objects of recordings in work.", registry=registry
         )
         self.in_flight_audio_seconds = Gauge(
-            "tingxie_in_flight_audio_seconds", "Seconds of decoded audio of recordings in work.", registry=registry
+            "tingxie_in_flight_audio_seconds",
+            "Seconds of decoded audio of recordings in work, of all their tracks.",
+            registry=registry,
         )
         self.consumption_blocked = Gauge(
             "tingxie_consumption_blocked",

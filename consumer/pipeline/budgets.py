@@ -61,7 +61,8 @@ class Intake:
             return None
         return (
             "the disk of limits.spool_dir has less room than limits.spool_free_bytes; consumption is paused until "
-            "it has more: remove what is not ours from it, give it more, or lower the limit"
+            "it has more: recordings in work give theirs back when they end; if it stays, remove what is not ours from "
+            "it, give it more, or lower the limit"
         )
 
     def update(self, load: Load, now: float, *, blocked: bool = False) -> Door:

@@ -22,8 +22,9 @@ from consumer.events.stored import StoredTranscript
 from consumer.events.transcript import Transcript
 from consumer.pipeline.observer import Ended, Load, Observer
 from consumer.pipeline.retry import RetryPolicy
+from consumer.pipeline.room import Room
 from consumer.pipeline.storing import Storing
-from consumer.pipeline.work import ORDER, STORE, Gates, Spooled, Work
+from consumer.pipeline.work import FETCH, ORDER, STORE, Gates, Spooled, Work
 from consumer.stage import Doing, Outcome, Stage
 from consumer.transcript.assembly import assemble
 from consumer.transcript.types import DecodedAudio, Recognition, StoredObject, Timing
@@ -52,20 +53,18 @@ class Flow:
         self._stages: tuple[Stage[Any, Any], ...] = (fetch, decode, engine, *([storing.stage] if storing else []))
         self._spool = spool
         self._retry = retry
-        self._gates = gates
         self._wake = wake
         self._observer = observer
         self._works: dict[Hashable, Work] = {}
+        self._room = Room(self._works, spool, gates)
         self._waiting: tuple[deque[Hashable], ...] = tuple(deque() for _ in ORDER)
         self._retries: list[tuple[float, int, Hashable]] = []
         self._sequence = itertools.count()
-        self._bytes = 0
-        self._audio_ms = 0
 
     @property
     def load(self) -> Load:
         """What is in work now."""
-        return Load(records=len(self._works), bytes=self._bytes, audio_ms=self._audio_ms)
+        return Load(records=len(self._works), bytes=self._room.bytes, audio_ms=self._room.audio_ms)
 
     @property
     def crowded(self) -> bool:
@@ -153,7 +152,11 @@ class Flow:
                     ended.append(end)
         while self._retries and self._retries[0][0] <= now:
             _, _, tag = heapq.heappop(self._retries)
-            if (work := self._works.get(tag)) is not None:
+            if (work := self._works.get(tag)) is None:
+                continue
+            if work.waits_for_room:  # before all that would take the room it waits for
+                self._waiting[work.stage].appendleft(tag)
+            else:
                 self._waiting[work.stage].append(tag)
         for index in range(len(self._stages)):
             self._feed(index)
@@ -171,27 +174,17 @@ class Flow:
 
     def _feed(self, index: int) -> None:
         queue = self._waiting[index]
-        while queue and self._open(index):
+        while queue:
             work = self._works.get(queue[0])
             if work is None:
                 queue.popleft()
                 continue
-            if not self._stages[index].submit(work.tag, work.job()):
+            if not self._room.open(work) or not self._stages[index].submit(work.tag, work.job()):
                 return
             queue.popleft()
-            work.begun = True
+            work.begun = work.busy = True
+            self._room.taken(work)
             self._observer.entered(work.tag, ORDER[index])
-
-    def _open(self, index: int) -> bool:
-        """Whether the spool has room for what the stage makes; for the first of its kind it always has."""
-        if ORDER[index] == "fetch":
-            crowded = self._bytes + self._audio_ms > 0 and self._spool.crowded()
-            return self._bytes < self._gates.bytes and not crowded
-        if ORDER[index] == "decode":
-            # What was fetched already waits for nothing but this: what is kept free on the disk is meant for it.
-            crowded = self._audio_ms > 0 and self._spool.crowded()
-            return self._audio_ms < self._gates.audio_ms and not crowded
-        return True
 
     def _advance(self, index: int, outcome: Outcome[Any], now: float) -> Ended | None:
         """Apply a stage's outcome; returns the end, if that was it."""
@@ -199,6 +192,7 @@ class Flow:
         if work is None or work.stage != index:
             self._discard(outcome.value)
             return None
+        work.busy = False
         work.stage_ms[ORDER[index]] = work.stage_ms.get(ORDER[index], 0) + outcome.elapsed_ms
         value = outcome.value
         if isinstance(value, RecordingError):
@@ -208,10 +202,8 @@ class Flow:
         work.waits_for_room = False
         if isinstance(value, StoredObject):
             work.stored = value
-            self._bytes += value.size
         elif isinstance(value, DecodedAudio):
             work.audio = value
-            self._audio_ms += value.duration_ms
         elif isinstance(value, Recognition):
             transcript = self._assemble(work, value, now)
             self._release(work)
@@ -225,11 +217,14 @@ class Flow:
         return None
 
     def _failed(self, work: Work, error: RecordingError, now: float) -> Ended | None:
-        if isinstance(error, SpoolFull) and (self._has_others(work) or self._spool.crowded()):
-            # Not its fault: it waits for the others, or for whoever filled the disk, and that is no failed try.
-            if not work.waits_for_room:
-                work.waits_for_room = True
+        first, work.waits_for_room = not work.waits_for_room, isinstance(error, SpoolFull)
+        if work.waits_for_room and (verdict := self._room.none_for(work)) != "fail":
+            # Not its fault, and no failed try.
+            if first:
                 self._observer.retrying(work.tag, error, work.attempt, ROOM_WAIT_MS)
+            if verdict == "give back":
+                self._release(work)
+                work.stage = FETCH
             self._try_later(work, now, ROOM_WAIT_MS)
             return None
         if isinstance(error, RetryError):
@@ -241,11 +236,6 @@ class Flow:
                 work.most_attempts = max(work.most_attempts, work.attempt)
                 return None
         return self._end(work, _named(error, work.recording))
-
-    def _has_others(self, work: Work) -> bool:
-        """Whether anything but this recording lies in the spool."""
-        own = (work.stored.size if work.stored else 0) + (work.audio.duration_ms if work.audio else 0)
-        return self._bytes + self._audio_ms > own
 
     def _try_later(self, work: Work, now: float, delay_ms: int) -> None:
         heapq.heappush(self._retries, (now + delay_ms / 1000, next(self._sequence), work.tag))
@@ -283,11 +273,9 @@ class Flow:
     def _release(self, work: Work) -> None:
         """Give back what a recording has in the spool."""
         if work.stored is not None:
-            self._bytes -= work.stored.size
             self._discard(work.stored)
             work.stored = None
         if work.audio is not None:
-            self._audio_ms -= work.audio.duration_ms
             self._discard(work.audio)
             work.audio = None
 

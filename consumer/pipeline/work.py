@@ -15,7 +15,7 @@ from consumer.transcript.types import DecodedAudio, StoredObject
 ORDER = ("fetch", "decode", "engine", "store")
 """Stages in the order a recording passes them. Only transcripts that are too large for an event pass the last."""
 
-STORE = ORDER.index("store")
+FETCH, DECODE, _, STORE = range(len(ORDER))
 
 Job = Recording | DecodeJob | EngineJob | Transcript
 
@@ -26,8 +26,8 @@ class Spooled(Protocol):
     def remove(self, path: Any) -> None:
         """Delete a file; nothing happens when it is gone already."""
 
-    def crowded(self) -> bool:
-        """Whether the disk has less room than should be left free."""
+    def crowded(self, without: int = 0) -> bool:
+        """Whether the disk has less room than should be left free, or would have without so many bytes of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ class Work:
         audio: its samples in the spool, while they lie there.
         transcript: once it is assembled, if it is to be stored.
         refused: the broker refused the transcript as a record.
+        busy: whether a stage has it now.
         waits_for_room: the disk was full when it was tried.
+        alone: nothing else was on the disk, or was written there, in the current try.
         stage_ms: time in each stage so far.
     """
 
@@ -71,8 +73,20 @@ class Work:
     audio: DecodedAudio | None = None
     transcript: Transcript | None = None
     refused: bool = False
+    busy: bool = False
     waits_for_room: bool = False
+    alone: bool = False
     stage_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def spools(self) -> bool:
+        """Whether it has something on the spool's disk, or may have in a moment."""
+        return self.stored is not None or self.audio is not None or (self.busy and self.stage == FETCH)
+
+    @property
+    def spooled_bytes(self) -> int:
+        """What is known to lie on the spool's disk of it."""
+        return (self.stored.size if self.stored else 0) + (self.audio.bytes if self.audio else 0)
 
     def job(self) -> Job:
         """What its stage has to do."""

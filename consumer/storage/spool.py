@@ -101,12 +101,16 @@ class Spool:
     ) -> None:
         self.close()
 
-    def crowded(self) -> bool:
-        """Whether the disk has less room than should be left free (``limits.spool_free_bytes``)."""
+    def crowded(self, without: int = 0) -> bool:
+        """Whether the disk has less room than should be left free (``limits.spool_free_bytes``).
+
+        Args:
+            without: bytes that lie in the spool, to see whether the disk would be crowded without them, too.
+        """
         if not self._keep_free:
             return False
         disk = os.statvfs(self.folder)
-        return disk.f_bavail * disk.f_frsize < self._keep_free
+        return disk.f_bavail * disk.f_frsize + without < self._keep_free
 
     def _check_size(self) -> None:
         """Refuse a disk on which nothing could ever be begun."""

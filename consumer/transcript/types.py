@@ -8,6 +8,9 @@ from pathlib import Path
 SAMPLE_RATE = 16_000
 """Hz; the only rate the models know. Decoding converts to it."""
 
+SAMPLE_BYTES = 2
+"""Of a signed 16-bit sample."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -62,6 +65,16 @@ class DecodedAudio:
     sample_rate: int
     channels: int
     warnings: tuple[str, ...] = ()
+
+    @property
+    def tracks_ms(self) -> int:
+        """How long all tracks are together: what there is to hear, and what takes room."""
+        return self.duration_ms * len(self.tracks)
+
+    @property
+    def bytes(self) -> int:
+        """Of the tracks' files."""
+        return sum(track.samples for track in self.tracks) * SAMPLE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

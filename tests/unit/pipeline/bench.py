@@ -13,7 +13,7 @@ from consumer.pipeline.flow import Flow
 from consumer.pipeline.observer import Ended, Observer
 from consumer.pipeline.retry import RetryPolicy
 from consumer.pipeline.storing import Storing
-from consumer.pipeline.work import Gates
+from consumer.pipeline.work import Gates, Spooled
 from consumer.stage import Doing, Outcome
 from consumer.transcript.types import DecodedAudio, ModelInfo, Recognition, Span, StoredObject, Track, Word
 
@@ -62,11 +62,13 @@ class FakeStage:
 
 
 class FakeSpool:
+    """On a disk that is full, or not, of what is not ours."""
+
     def __init__(self) -> None:
         self.removed: list[Path] = []
         self.full = False
 
-    def crowded(self) -> bool:
+    def crowded(self, without: int = 0) -> bool:
         return self.full
 
     def remove(self, path: Path) -> None:
@@ -89,7 +91,13 @@ class Bench:
     """A flow on fakes."""
 
     def __init__(
-        self, *, attempts: int = 3, gates: Gates | None = None, room: int = 1000, limit: int | None = None
+        self,
+        *,
+        attempts: int = 3,
+        gates: Gates | None = None,
+        room: int = 1000,
+        limit: int | None = None,
+        spool: Spooled | None = None,
     ) -> None:
         """With a limit, transcripts whose record is larger are stored."""
         self.store = FakeStage("store", room)
@@ -101,7 +109,7 @@ class Bench:
             fetch=self.fetch,
             decode=self.decode,
             engine=self.engine,
-            spool=self.spool,
+            spool=spool or self.spool,
             retry=RetryPolicy(attempts, 100, 1000, random.Random(1)),
             gates=gates or Gates(bytes=10**9, audio_ms=10**9),
             wake=threading.Event(),

@@ -183,6 +183,7 @@ def test_a_disk_smaller_than_what_should_stay_free_is_refused(tmp_path: Path) ->
 def test_crowded_is_less_room_than_should_stay_free(tmp_path: Path) -> None:
     with Spool(tmp_path, keep_free=shutil.disk_usage(tmp_path).total - 1) as spool:
         assert spool.crowded()
+        assert not spool.crowded(without=shutil.disk_usage(tmp_path).total)
     with Spool(tmp_path, keep_free=1) as spool:
         assert not spool.crowded()
     with Spool(tmp_path) as spool:
