@@ -47,7 +47,8 @@ helm install transcripts helm/tingxie --set settings.kafka.bootstrap_servers=kaf
 ```
 
 The topics must exist: `audio-uploaded`, `transcript-ready`, `audio-uploaded.dead-letter`, and one for each retry
-delay, `audio-uploaded.retry.30s` and `.5m`. [Settings](../../docs/settings.md) are values, too:
+delay, `audio-uploaded.retry.30s` and `.5m`; dead letters and retries need
+[room for headers](../../docs/operations.md#topics). [Settings](../../docs/settings.md) are values, too:
 `settings.limits.drain_seconds` becomes `TINGXIE_LIMITS__DRAIN_SECONDS`. Names that do not exist are refused, as are
 values that contradict each other.
 

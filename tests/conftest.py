@@ -157,7 +157,9 @@ def topics(kafka: KafkaServer, unique_name: Callable[[str], str]) -> Topics:
     """Topics for uploads (4 partitions), transcripts and dead letters, created for this test."""
     made = Topics(unique_name("audio-uploaded"), unique_name("transcript-ready"), unique_name("dead-letter"))
     kafka.create_topics(made.uploads, partitions=4)
-    kafka.create_topics(made.transcripts, made.dead_letters)
+    kafka.create_topics(made.transcripts)
+    # Room for what the upload topic takes by default, and headers.
+    kafka.create_topics(made.dead_letters, config={"max.message.bytes": str(1_048_588 + 65_536)})
     return made
 
 

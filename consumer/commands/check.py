@@ -109,6 +109,8 @@ def _check_kafka(settings: Settings, report: Report, *, create_topics: bool, par
         else:
             report.line("skip", "topic", f"{name}: no broker to ask")
     if reachable:
+        mark, detail = kafka.records()
+        report.line(mark, "records", detail)
         report.finding("group", kafka.group)
 
 

@@ -6,12 +6,26 @@ from typing import Literal
 
 from consumer.errors import TingxieError
 from consumer.kafka.access import Denied, denied, refusal
-from consumer.kafka.admin import Cluster, create_topics, describe_cluster
+from consumer.kafka.admin import (
+    DEFAULT_LARGEST_RECORD,
+    LARGEST_RECORD,
+    Cluster,
+    create_topics,
+    describe_cluster,
+    largest_records,
+)
 from consumer.kafka.retries import all_topics, retry_topics
+from consumer.kafka.sink import MAX_MESSAGE_BYTES, MESSAGE_MAX_BYTES, record_limit
 from consumer.settings import Settings
 
 BROKER_TIMEOUT_S = 10.0
 """The service waits longer, since a broker may start beside it; a person at a terminal wants to know."""
+
+HEADERS_BYTES = 64 * 1024
+"""Room for the headers that an upload event gets on its way to a retry topic or the dead-letter topic.
+
+They take far less: an error's message of 2 KiB at most, an object's name, a hundred bytes for each round of tries.
+"""
 
 
 class KafkaCheck:
@@ -22,6 +36,8 @@ class KafkaCheck:
             update={"startup_timeout_s": min(BROKER_TIMEOUT_S, settings.kafka.startup_timeout_s)}
         )
         retries = retry_topics(settings).names
+        self._uploads = settings.topics.uploads
+        self._passed_on = [settings.topics.dead_letters, *retries]
         self._reads = [settings.topics.uploads, *retries]
         self._writes = [settings.topics.transcripts, settings.topics.dead_letters, *retries]
         self.topics: list[str] = list(dict.fromkeys(all_topics(settings)))
@@ -48,8 +64,33 @@ class KafkaCheck:
             return f"{name} exists; partitions: {existing}"
         if partitions is None:
             raise TingxieError(f"{name} does not exist; create it: tingxie check --create-topics --partitions N")
-        create_topics(self._kafka, [name], partitions=partitions)
-        return f"{name} created; partitions: {partitions}"
+        if name not in self._passed_on:
+            create_topics(self._kafka, [name], partitions=partitions)
+            return f"{name} created; partitions: {partitions}"
+        largest = largest_records(self._kafka, [self._uploads]).get(self._uploads, DEFAULT_LARGEST_RECORD)
+        config = {LARGEST_RECORD: str(largest + HEADERS_BYTES)}
+        create_topics(self._kafka, [name], partitions=partitions, config=config)
+        return f"{name} created; partitions: {partitions}, {LARGEST_RECORD}: {largest + HEADERS_BYTES}"
+
+    def records(self) -> tuple[Literal["ok", "FAIL", "skip"], str]:
+        """Does every record of the upload topic fit into those it may be passed on to, with more headers?"""
+        told = largest_records(self._kafka, [self._uploads, *self._passed_on])
+        untold = [name for name in (self._uploads, *self._passed_on) if name not in told]
+        if self._uploads in told:
+            wanted = told[self._uploads] + HEADERS_BYTES
+            small = {f"{LARGEST_RECORD} of {name}": told[name] for name in self._passed_on if name in told}
+            small[f"{MESSAGE_MAX_BYTES} of kafka.properties"] = record_limit(self._kafka, MAX_MESSAGE_BYTES)
+            small = {name: size for name, size in small.items() if size < wanted}
+            if small:
+                listed = ", ".join(f"{name} is {size}" for name, size in small.items())
+                return "FAIL", (
+                    f"{listed}: make it {wanted} at least, since {self._uploads} takes records of "
+                    f"{told[self._uploads]} bytes, and one that cannot be passed on with its headers stops the service"
+                )
+        if untold:
+            why = "no such topic, or DescribeConfigs is not permitted"
+            return "skip", f"{LARGEST_RECORD} of {', '.join(untold)} is not known: {why}"
+        return "ok", f"dead-letter and retry topics take what {self._uploads} takes, and {HEADERS_BYTES} bytes more"
 
     def group(self) -> str:
         """May we join it? Raises `TingxieError` when not."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from consumer.errors import BrokerUnavailable, StopError
@@ -16,6 +17,15 @@ from consumer.settings import KafkaSettings
 
 FIRST_ANSWER_S = 0.5
 """How long the first request for metadata waits, each further one twice as long: between them errors are looked at."""
+
+ANSWER_S = 10.0
+"""How long a broker that has answered before may take to tell the configuration of topics."""
+
+LARGEST_RECORD = "max.message.bytes"
+"""Of a topic: bytes of the largest batch of records that it takes, as compressed as they come."""
+
+DEFAULT_LARGEST_RECORD = 1_048_588
+"""What it is unless the broker or the topic is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,21 @@ def missing_topics(settings: KafkaSettings, names: Sequence[str]) -> list[str]:
     """Those of the topics that do not exist, in the order given; raises like `describe_cluster`."""
     existing = describe_cluster(settings).partitions
     return [name for name in names if name not in existing]
+
+
+def largest_records(settings: KafkaSettings, names: Sequence[str]) -> dict[str, int]:
+    """``max.message.bytes`` of topics, without those that do not exist or do not let us know (``DescribeConfigs``).
+
+    Raises:
+        UsageError: ``kafka.properties`` are wrong.
+    """
+    client = open_client(AdminClient, client_properties(settings))
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+    found = {}
+    for resource, answer in client.describe_configs(asked, request_timeout=ANSWER_S).items():
+        with suppress(KafkaException):
+            found[resource.name] = int(answer.result()[LARGEST_RECORD].value)
+    return found
 
 
 def create_topics(

@@ -13,8 +13,11 @@ from consumer.errors import DeliveryFailed, StopError, TranscriptTooLarge, Usage
 from consumer.kafka.clients import client_properties, fatal_errors, open_client, stop_error
 from consumer.settings import KafkaSettings
 
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-"""Well above brokers' usual limit of 1 MiB, so that the topic's own ``max.message.bytes`` decides, not the client."""
+MAX_MESSAGE_BYTES = 1_000_000_000
+"""The most that the client allows, so that the topic's own ``max.message.bytes`` decides.
+
+What an upload topic took must not be refused by the client on its way to the dead-letter topic.
+"""
 
 RECORD_BYTES = 1_000_000
 """What every topic takes unless told otherwise: the client's default of ``message.max.bytes``, below brokers' 1 MiB."""

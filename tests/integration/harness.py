@@ -208,7 +208,7 @@ def produce(
         assert error is None, error
         places.append((message.partition(), message.offset()))
 
-    producer = Producer({"bootstrap.servers": bootstrap_servers})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "message.max.bytes": 2**24})
     producer.produce(topic, value, key, partition=partition, headers=list(headers), on_delivery=delivered)
     producer.flush(20)
     return places[0]

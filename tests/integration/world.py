@@ -121,6 +121,7 @@ def open_world(
     delays: Sequence[str] = (),
     announces: bool = True,
     uploads: str | None = None,
+    upload_bytes: int | None = None,
 ) -> Iterator[World]:
     """Fresh topics, bucket server, proxy and group on a running broker.
 
@@ -133,14 +134,13 @@ def open_world(
         delays: of retry topics.
         announces: whether the bucket tells the topic of what is put.
         uploads: name of the upload topic; None: one that nobody used.
+        upload_bytes: ``max.message.bytes`` of the upload topic.
     """
     name = uuid.uuid4().hex[:8]
     topics = Topics(uploads or f"uploads-{name}", f"transcripts-{name}", f"dead-letters-{name}")
-    kafka.create_topics(topics.uploads, partitions=PARTITIONS)
+    kafka.create_topics(topics.uploads, partitions=PARTITIONS, config=_taking(upload_bytes))
     kafka.create_topics(topics.dead_letters, *(f"{topics.uploads}.retry.{delay}" for delay in delays))
-    kafka.create_topics(
-        topics.transcripts, config={"max.message.bytes": str(transcript_bytes)} if transcript_bytes else None
-    )
+    kafka.create_topics(topics.transcripts, config=_taking(transcript_bytes))
     with ExitStack() as stack:
         gateway = stack.enter_context(VersityGateway(kafka.bootstrap_servers if announces else None, topics.uploads))
         proxy = stack.enter_context(FaultProxy(gateway.endpoint_url))
@@ -171,3 +171,7 @@ def open_world(
             dead_letters_read=stack.enter_context(closing(TopicReader(kafka.bootstrap_servers, topics.dead_letters))),
             folder=folder,
         )
+
+
+def _taking(most: int | None) -> dict[str, str]:
+    return {} if most is None else {"max.message.bytes": str(most)}

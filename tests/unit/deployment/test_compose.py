@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from consumer.kafka.retries import all_topics
+from consumer.commands.check_kafka import HEADERS_BYTES
+from consumer.kafka.admin import DEFAULT_LARGEST_RECORD
+from consumer.kafka.retries import all_topics, retry_topics
 from consumer.settings import Settings, load_settings
 from tests.servers import VersityGateway, kafka, versitygw
 
@@ -131,6 +133,9 @@ def test_settings_fit_the_other_services(name: str, loaded: dict[str, Any], monk
 
     created = re.findall(r"--topic (\S+)", services["topics"]["command"][0])
     assert sorted(created) == sorted(all_topics(settings))
+    roomy = re.findall(r"--topic (\S+).* max\.message\.bytes=(\d+)", services["topics"]["command"][0])
+    passed_on = [settings.topics.dead_letters, *retry_topics(settings).names]
+    assert sorted(roomy) == sorted((name, str(DEFAULT_LARGEST_RECORD + HEADERS_BYTES)) for name in passed_on)
     gateway = services["bucket"]
     flags = dict(flag.removeprefix("--").split("=") for flag in gateway["command"] if flag.startswith("--"))
     assert flags["event-kafka-topic"] == settings.topics.uploads
