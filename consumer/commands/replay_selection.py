@@ -25,7 +25,8 @@ PassedOver = Literal["outside", "copy", "no event", "not selected", "transcribed
 """Why a record is not sent again: its time, because a replay or a redrive wrote it, because it cannot be read, because
 nobody asked for its recordings, or because all of those have a transcript."""
 
-_NUMBERED = re.compile(r"v?(\d+(?:\.\d+)*)")
+_NUMBERED = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)")
+"""Numbers with more digits than any version has are names like others: anybody may write to the transcript topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +147,19 @@ class Transcribed:
         """Note a record of the transcript topic; what is no transcript is ignored, for anybody may write there."""
         try:
             transcript = orjson.loads(value or b"")
-            source, revision = transcript["source"], str(transcript["model"]["revision"])
-            version = (source["version_id"], str(source["etag"]))
-            name = f"{source['bucket']}/{source['key']}"
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except orjson.JSONDecodeError:
             return
-        if self._older_than is None or not is_older(revision, self._older_than):
-            self._versions.setdefault(name, set()).add(version)
+        match transcript:
+            case {
+                "source": {
+                    "bucket": str(bucket),
+                    "key": str(key),
+                    "version_id": str() | None as version_id,
+                    "etag": str(etag),
+                },
+                "model": {"revision": str(revision)},
+            } if self._older_than is None or not is_older(revision, self._older_than):
+                self._versions.setdefault(f"{bucket}/{key}", set()).add((version_id, etag))
 
     def covers(self, recording: Recording) -> bool:
         """Whether an object has one, in the version that its event names, if it names one."""

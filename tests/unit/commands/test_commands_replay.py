@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consumer.commands.replay_selection import (
     Bound,
@@ -143,11 +145,46 @@ def test_a_transcript_of_an_older_model_covers_nothing() -> None:
     assert transcribed("v2.10.0", "v2.9.0").covers(recording)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"nonsense", b"[]", b"{}", b'{"source": {}, "model": 7}'])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+SOURCE = {"bucket": "audio-in", "key": "a.wav", "version_id": None, "etag": "e"}
+
+
+def broken(part: str, field: str, value: object) -> bytes:
+    """A transcript of which one field has some value."""
+    transcript: dict[str, Any] = {"source": dict(SOURCE), "model": {"revision": "v2.0.4"}}
+    transcript[part][field] = value
+    return json.dumps(transcript).encode()
+
+
+@pytest.mark.parametrize("older_than", [None, "v2.0.4"])
+@given(
+    st.none()
+    | st.binary()
+    | st.sampled_from([b"[" * 900 + b"]" * 900, broken("model", "revision", "1" * 5000)])
+    | st.builds(json.dumps, JSON | st.fixed_dictionaries({"source": JSON, "model": JSON})).map(str.encode)
+    | st.builds(broken, st.just("source"), st.sampled_from(sorted(SOURCE)), JSON)
+    | st.builds(broken, st.just("model"), st.just("revision"), JSON)
+)
+def test_whatever_lies_in_the_transcript_topic_can_be_asked(older_than: str | None, value: bytes | None) -> None:
+    known = Transcribed(older_than)
+    known.add(value)
+    assert not known.covers(Recording(bucket="audio-in", key="b.wav"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"[]", b'{"source": {}, "model": 7}', *(broken("source", each, ["x"]) for each in sorted(SOURCE))],
+)
 def test_what_is_no_transcript_is_ignored(value: bytes | None) -> None:
     known = Transcribed(None)
     known.add(value)
     assert not known.covers(Recording(bucket="audio-in", key="a.wav"))
+    known.add(broken("source", "etag", "e"))
+    assert known.covers(Recording(bucket="audio-in", key="a.wav"))
 
 
 @pytest.mark.parametrize(
