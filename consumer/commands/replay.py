@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from consumer.commands.bar import progress_bar
-from consumer.commands.replay_selection import Choice, Transcribed, copies_of, recordings_of
+from consumer.commands.replay_selection import Choice, Transcribed, as_options, copies_of, recordings_of
 from consumer.commands.replay_sources import BucketSource, Source, TopicSource
 from consumer.errors import UsageError
 from consumer.events.headers import Headers, replay_id
@@ -152,7 +152,7 @@ def replay(settings: Settings, request: Request) -> None:
     with closing(SpanReader(settings.kafka)) as reader:
         entry = read_journal(reader, journal_topic(settings.topics)).get(f"replay/{request.id}")
         if entry is not None and entry["request"] != request.as_json():
-            told = ", ".join(f"{name} {value}" for name, value in entry["request"].items() if value)
+            told = as_options(entry["request"])
             raise UsageError(f"replay {request.id} was begun with other options ({told}); give them, or another --id")
         if entry is not None and "done" in entry:
             typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from consumer.commands.arguments import TIMES, epoch_ms
+from consumer.commands.terminal import printable
 from consumer.errors import RecordingError, UsageError
 from consumer.events.copies import Origin, origin_of, replayed
 from consumer.events.headers import MOST_REPLAY_ID, Headers, is_replay_id
@@ -62,6 +64,12 @@ class Bound:
             f"{option} {written}: give an offset, or a time such as 2026-11-23, 2026-11-23T08:00:00 "
             "or 2026-11-23T08:00:00+08:00"
         )
+
+    def __str__(self) -> str:
+        """As the option takes it; a time in the zone of this machine."""
+        if self.kind == "offset":
+            return str(self.value)
+        return datetime.fromtimestamp(self.value / 1000, timezone.utc).astimezone().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +204,27 @@ def read_ids(file: Path) -> frozenset[str]:
     if not ids:
         raise UsageError(f"--ids {file}: no id in it; write bucket/key or an event id on each line")
     return ids
+
+
+def as_options(request: Mapping[str, Any]) -> str:
+    """What a replay was begun with, as it is typed.
+
+    Args:
+        request: as the journal keeps it: `Choice.as_json`, and the options beside it.
+    """
+    taken = {name: value for name, value in request.items() if value is not None and value is not False}
+    if "from_bucket" in taken:
+        taken.pop("topic", None)  # they exclude each other
+    words = []
+    for name, value in taken.items():
+        words.append(f"--{name.replace('_', '-')}")
+        if name in {"from", "to"}:
+            words.append(str(Bound(*value)))
+        elif name == "ids":
+            words.append("FILE")  # all that is known is their digest
+        elif value is not True:
+            words.append(shlex.quote(printable(str(value))))
+    return " ".join(words)
 
 
 def is_older(revision: str, than: str) -> bool:

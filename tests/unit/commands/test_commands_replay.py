@@ -14,6 +14,7 @@ from consumer.commands.replay_selection import (
     Bound,
     Choice,
     Transcribed,
+    as_options,
     copies_of,
     is_older,
     new_id,
@@ -26,6 +27,9 @@ from consumer.events.recording import Recording
 from consumer.kafka.records import Headers, Record
 from consumer.settings import StorageSettings
 from tests.unit.transcript.speech import span, transcript_of
+
+SECONDS = st.integers(0, 4_000_000_000).map(lambda seconds: seconds * 1000)
+"""Epoch milliseconds of times as they can be written."""
 
 
 @pytest.fixture
@@ -67,6 +71,31 @@ def record(value: bytes, *, timestamp_ms: int = 1000, headers: Headers | None = 
 @pytest.mark.usefixtures("shanghai")
 def test_a_bound_is_an_offset_or_a_time(written: str | None, bound: Bound | None) -> None:
     assert Bound.parse("--from", written) == bound
+
+
+@given(st.builds(Bound, st.just("offset"), st.integers(0, 2**63)) | st.builds(Bound, st.just("time"), SECONDS))
+def test_a_bound_is_shown_as_the_option_takes_it(bound: Bound) -> None:
+    assert Bound.parse("--from", str(bound)) == bound
+
+
+def test_options_are_shown_as_they_are_typed() -> None:
+    assert as_options(Choice("uploads", partition=0).as_json() | {"to_topic": "uploads", "for_model": None}) == (
+        "--topic uploads --partition 0 --to-topic uploads"
+    )
+    chosen = Choice(
+        "uploads",
+        start=Bound("time", 1793491200000),
+        end=Bound("time", 1795420800000),
+        key="audio-in/a b\x1b*",
+        ids=frozenset({"a"}),
+        bucket="s3://audio-in/",
+        only_missing=True,
+    )
+    shown = as_options(json.loads(json.dumps(chosen.as_json() | {"to_topic": "again", "for_model": "v2"})))
+    assert shown == (
+        f"--from-bucket s3://audio-in/ --from {chosen.start} --to {chosen.end} --key 'audio-in/a b\ufffd*' --ids FILE "
+        "--only-missing --to-topic again --for-model v2"
+    )
 
 
 @pytest.mark.parametrize("written", ["", "-1", "yesterday", "2026-13-01", "08:00", "²"])
