@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -19,9 +19,9 @@ import typer
 
 from consumer.commands.bar import progress_bar
 from consumer.commands.replay_selection import Choice, Transcribed, as_options, copies_of, recordings_of
-from consumer.commands.replay_sources import BucketSource, Source, TopicSource
+from consumer.commands.replay_sources import BucketSource, Source, TopicSource, sent_by
 from consumer.errors import UsageError
-from consumer.events.headers import Headers, replay_id
+from consumer.events.headers import Headers
 from consumer.events.parse import parse
 from consumer.kafka.journal import (
     Journal,
@@ -75,18 +75,21 @@ class Tally:
     Attributes:
         records: sent.
         recordings: that they ask for.
-        before: records that an earlier run of this replay sent.
-        passed_over: the others, by reason.
+        passed_over: the others, by reason; what an earlier run of this replay sent among them.
         first: of those that are sent, the oldest: time, place.
         last: the newest.
     """
 
     records: int = 0
     recordings: int = 0
-    before: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     first: tuple[int, str] | None = None
     last: tuple[int, str] | None = None
+
+    @property
+    def in_all(self) -> int:
+        """Records that this run and those before it sent."""
+        return self.records + self.passed_over["sent before"]
 
     def add(self, record: Record, recordings: int) -> None:
         """Count a record that is sent."""
@@ -103,7 +106,7 @@ class Tally:
             if place is not None:
                 moment = datetime.fromtimestamp(place[0] / 1000, timezone.utc).astimezone()
                 typer.echo(f"  {title}: {moment:%Y-%m-%d %H:%M:%S}  {place[1]}")
-        for reason, count in sorted((self.passed_over + Counter({"sent before": self.before})).items()):
+        for reason, count in sorted(self.passed_over.items()):
             typer.echo(f"  passed over, {reason}: {count}")
 
 
@@ -159,7 +162,7 @@ def replay(settings: Settings, request: Request) -> None:
             return
         plan = _plan(reader, request) if entry is None else Plan.of(entry)
         source = _source(settings, reader, request.choice, plan)
-        sent = set() if entry is None else _sent_before(reader, request, plan, source)
+        sent = {} if entry is None else _sent_before(reader, request, plan, source)
         run = _Run(settings, request, plan, source, sent, _transcribed(settings, reader, request.choice))
         if request.dry_run:
             run.look()
@@ -200,7 +203,7 @@ def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) 
     return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
 
 
-def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> set[Hashable]:
+def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> dict[Hashable, set[str | None]]:
     """The copies that earlier runs of this replay have left."""
     spans = {}
     for partition, span in reader.whole(request.to_topic).items():
@@ -212,8 +215,7 @@ def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Sourc
                 err=True,
             )
         spans[partition] = Span(max(span.start, begun), span.end)
-    ours = (record for record in reader.read(spans) if replay_id(record.headers) == request.id)
-    return {source.copy_id(each.key, each.headers) for each in ours}
+    return sent_by(source, request.id, reader.read(spans))
 
 
 def _transcribed(settings: Settings, reader: SpanReader, choice: Choice) -> Transcribed | None:
@@ -236,7 +238,7 @@ class _Run:
     request: Request
     plan: Plan
     source: Source
-    sent: set[Hashable]
+    sent: Mapping[Hashable, Collection[str | None]]
     transcribed: Transcribed | None
     tally: Tally = field(default_factory=Tally)
 
@@ -262,7 +264,7 @@ class _Run:
                 again = f"the same options with --id {self.request.id} send the rest"
                 typer.echo(f"tingxie: interrupted; {again}", err=True)
                 raise
-            journal.note(key, entry | {"done": self.tally.records + self.tally.before})
+            journal.note(key, entry | {"done": self.tally.in_all})
             publisher.finish()
 
     def _send_all(self, publisher: Publisher[CopyTag], advance: Callable[[int], None]) -> None:
@@ -276,14 +278,11 @@ class _Run:
     def _copies(self, record: Record) -> Iterable[Headers]:
         """What is to be sent of a record, by the headers of each copy; counts it."""
         choice = self.request.choice
-        chosen = recordings_of(choice, self.transcribed, record)
+        sent = self.sent.get(self.source.original(record), ())
+        chosen = recordings_of(choice, self.transcribed, record, sent)
         if isinstance(chosen, str):
             self.tally.passed_over[chosen] += 1
             return []
-        copies = copies_of(choice, record, chosen, self.request.id, self.request.for_model)
-        left = [headers for headers in copies if self.source.copy_id(record.key, headers) not in self.sent]
-        if not left:
-            self.tally.before += 1
-            return []
-        self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in left))
-        return left
+        copies = list(copies_of(choice, record, chosen, self.request.id, self.request.for_model))
+        self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in copies))
+        return copies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -23,9 +23,9 @@ from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.kafka.records import Record
 
-PassedOver = Literal["outside", "copy", "no event", "not selected", "transcribed"]
+PassedOver = Literal["outside", "copy", "no event", "not selected", "sent before", "transcribed"]
 """Why a record is not sent again: its time, because a replay or a redrive wrote it, because it cannot be read, because
-nobody asked for its recordings, or because all of those have a transcript."""
+nobody asked for its recordings, because an earlier run of this replay sent them, or because all have a transcript."""
 
 _NUMBERED = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)")
 """Numbers with more digits than any version has are names like others: anybody may write to the transcript topic."""
@@ -236,7 +236,7 @@ def is_older(revision: str, than: str) -> bool:
 
 
 def recordings_of(
-    choice: Choice, transcribed: Transcribed | None, record: Record
+    choice: Choice, transcribed: Transcribed | None, record: Record, sent: Collection[str | None] = ()
 ) -> list[Recording | None] | PassedOver:
     """Which recordings of a record are sent again, None standing for all of it; else why none is.
 
@@ -244,6 +244,8 @@ def recordings_of(
         choice: what was asked for.
         transcribed: what needs no other transcript; None when that does not matter.
         record: of the topic.
+        sent: objects of it that an earlier run has sent, None among them when it sent all. Asked before the
+            transcripts are: they have changed since.
     """
     if not choice.holds(record):
         return "outside"
@@ -256,10 +258,12 @@ def recordings_of(
     named = [each for each in recordings if choice.takes(each)]
     if not named:
         return "not selected"
-    left = [each for each in named if transcribed is None or not transcribed.covers(each)]
+    left = [each for each in named if None not in sent and each.object_id not in sent]
+    left = [each for each in left if transcribed is None or not transcribed.covers(each)]
     if not left:
-        return "transcribed"
-    return [None] if len(left) == len(recordings) else [*left]
+        return "sent before" if sent else "transcribed"
+    objects = {each.object_id: each for each in left}  # a copy asks for all versions of an object
+    return [None] if len(left) == len(recordings) else [*objects.values()]
 
 
 def copies_of(

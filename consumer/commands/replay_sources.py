@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +10,8 @@ import orjson
 
 from consumer.commands.inputs import S3, is_media
 from consumer.errors import UsageError
-from consumer.events.copies import origin_of
-from consumer.events.headers import RECORDING, Headers, text
+from consumer.events.copies import Origin, origin_of
+from consumer.events.headers import RECORDING, replay_id, text
 from consumer.events.recording import Recording
 from consumer.kafka.records import Partition, Record
 from consumer.kafka.spans import Span, SpanReader
@@ -34,8 +34,11 @@ class Source(Protocol):
             TingxieError: the source fails; raised while iterating.
         """
 
-    def copy_id(self, key: bytes | None, headers: Headers) -> Hashable | None:
-        """What a copy is a copy of, by its key and headers; None when it is none of this source."""
+    def original(self, record: Record) -> Hashable:
+        """What names one of its records."""
+
+    def original_of(self, copy: Record) -> Hashable | None:
+        """What names the record that this is a copy of; None when that is none of this source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,14 @@ class TopicSource:
         """As the broker hands them out."""
         return self.reader.read(self.spans)
 
-    def copy_id(self, key: bytes | None, headers: Headers) -> Hashable | None:
-        """Its original, and the recording that it is limited to."""
-        origin = origin_of(headers)
-        return None if origin is None or origin.topic != self.topic else (origin, text(headers, RECORDING))
+    def original(self, record: Record) -> Hashable:
+        """Where it lies."""
+        return Origin(record.topic, record.partition, record.offset)
+
+    def original_of(self, copy: Record) -> Hashable | None:
+        """Where its original lies."""
+        origin = origin_of(copy.headers)
+        return None if origin is None or origin.topic != self.topic else origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,26 @@ class BucketSource:
                 key = f"{self.bucket}/{each.key}".encode()
                 yield Record(f"{S3}{self.bucket}", 0, number, key, orjson.dumps(event), [], each.modified_ms)
 
-    def copy_id(self, key: bytes | None, headers: Headers) -> Hashable | None:
+    def original(self, record: Record) -> Hashable:
+        """Its object."""
+        return record.key
+
+    def original_of(self, copy: Record) -> Hashable | None:
         """Its object; copies have no original in a topic."""
-        return key if origin_of(headers) is None else None
+        return copy.key if origin_of(copy.headers) is None else None
+
+
+def sent_by(source: Source, replay: str, records: Iterable[Record]) -> dict[Hashable, set[str | None]]:
+    """What a replay has sent: of each original the recordings that its copies are limited to, None for all of them.
+
+    Args:
+        source: of the originals.
+        replay: its id.
+        records: of the topic that it writes to; those of others are left out.
+    """
+    sent: dict[Hashable, set[str | None]] = {}
+    for each in records:
+        original = source.original_of(each)
+        if original is not None and replay_id(each.headers) == replay:
+            sent.setdefault(original, set()).add(text(each.headers, RECORDING))
+    return sent

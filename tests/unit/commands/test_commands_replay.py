@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -21,10 +22,12 @@ from consumer.commands.replay_selection import (
     read_ids,
     recordings_of,
 )
-from consumer.commands.replay_sources import BucketSource
+from consumer.commands.replay_sources import BucketSource, TopicSource, sent_by
 from consumer.errors import BucketNotAllowed, UsageError
+from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.kafka.records import Headers, Record
+from consumer.kafka.spans import SpanReader
 from consumer.settings import StorageSettings
 from tests.unit.transcript.speech import span, transcript_of
 
@@ -142,6 +145,46 @@ def test_of_an_event_with_several_recordings_those_that_are_asked_for_are_sent()
     assert {(each["tingxie-replay"], each["tingxie-copy-of"]) for each in copies} == {(b"r1", b"uploads/1/7")}
     (whole,) = copies_of(Choice("uploads"), several, [None], "r1")
     assert "tingxie-recording" not in dict(whole)
+
+
+def test_two_versions_of_an_object_are_one_copy() -> None:
+    versions = [
+        {
+            "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "audio-in"}, "object": {"key": key, "versionId": version}},
+        }
+        for key, version in (("a.wav", "1"), ("a.wav", "2"), ("b.wav", "1"))
+    ]
+    chosen = recordings_of(Choice("uploads", key="*/a.wav"), None, record(json.dumps({"Records": versions}).encode()))
+    assert [each.object_id for each in chosen if isinstance(each, Recording)] == ["audio-in/a.wav"]
+
+
+EVENTS = TopicSource(cast("SpanReader", None), "uploads", {})
+
+
+@given(st.data())
+def test_however_often_a_replay_is_killed_no_recording_is_sent_twice(data: st.DataObject) -> None:
+    """While it is down, transcripts come, and old ones go with the retention of their topic."""
+    names = ["a.wav", "b.wav", "c.wav"]
+    several = record(event(*names))
+    choice = Choice("uploads", only_missing=True)
+    copies: list[Headers] = []
+    for killed in (True, True, False):
+        done = data.draw(st.sets(st.sampled_from(names)))
+        known = Transcribed(None)
+        for name in done:
+            known.add(json.dumps({"source": SOURCE | {"key": name}, "model": {"revision": "v1"}}).encode())
+        written = [Record("uploads", 0, number, b"k", several.value, each, 0) for number, each in enumerate(copies)]
+        before = sent_by(EVENTS, "r1", written).get(EVENTS.original(several), ())
+        chosen = recordings_of(choice, known, several, before)
+        if isinstance(chosen, str):
+            assert chosen == ("sent before" if before else "transcribed")
+            continue
+        sending = [list(each) for each in copies_of(choice, several, chosen, "r1")]
+        copies += sending[: data.draw(st.integers(0, len(sending)))] if killed else sending
+    sent = Counter(each.key for headers in copies for each in parse(several.value, headers).recordings)
+    assert set(sent.values()) <= {1}
+    assert {*sent} | done == {*names}
 
 
 def transcribed(revision: str, older_than: str | None = None) -> Transcribed:
