@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 import typer
 
 from consumer.commands.bar import progress_bar
+from consumer.commands.earlier_runs import before, copies_since
 from consumer.commands.replay_selection import Choice, Transcribed, as_options, copies_of, recordings_of
 from consumer.commands.replay_sources import BucketSource, Source, TopicSource, sent_by
 from consumer.errors import UsageError
@@ -160,9 +161,9 @@ def replay(settings: Settings, request: Request) -> None:
         if entry is not None and "done" in entry:
             typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")
             return
-        plan = _plan(reader, request) if entry is None else Plan.of(entry)
+        plan, copies = (_plan(reader, request), {}) if entry is None else _resumed(reader, request, Plan.of(entry))
         source = _source(settings, reader, request.choice, plan)
-        sent = {} if entry is None else _sent_before(reader, request, plan, source)
+        sent = sent_by(source, request.id, reader.read(copies))
         run = _Run(settings, request, plan, source, sent, _transcribed(settings, reader, request.choice))
         if request.dry_run:
             run.look()
@@ -177,6 +178,12 @@ def replay(settings: Settings, request: Request) -> None:
 def _plan(reader: SpanReader, request: Request) -> Plan:
     spans = {} if request.choice.bucket else _window(reader, request.choice)
     return Plan(round(time.time() * 1000), spans, reader.whole(request.to_topic))
+
+
+def _resumed(reader: SpanReader, request: Request, plan: Plan) -> tuple[Plan, dict[Partition, Span]]:
+    """The plan of an earlier run, and where its copies lie."""
+    copies = copies_since(f"replay {request.id} began", request.to_topic, reader.whole(request.to_topic), plan.targets)
+    return replace(plan, targets=before(copies)), copies
 
 
 def _window(reader: SpanReader, choice: Choice) -> dict[Partition, Span]:
@@ -201,21 +208,6 @@ def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) 
     if choice.bucket is None:
         return TopicSource(reader, choice.topic, plan.spans)
     return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
-
-
-def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> dict[Hashable, set[str | None]]:
-    """The copies that earlier runs of this replay have left."""
-    spans = {}
-    for partition, span in reader.whole(request.to_topic).items():
-        begun = plan.targets.get(partition, Span(0, 0)).end
-        if span.start > begun:
-            typer.echo(
-                f"tingxie: topic {request.to_topic} has dropped records since replay {request.id} began: "
-                "some may be sent a second time; their transcripts have the same ids",
-                err=True,
-            )
-        spans[partition] = Span(max(span.start, begun), span.end)
-    return sent_by(source, request.id, reader.read(spans))
 
 
 def _transcribed(settings: Settings, reader: SpanReader, choice: Choice) -> Transcribed | None:
