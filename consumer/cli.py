@@ -274,7 +274,8 @@ def replay(
         model_older_than=model_older_than,
     )
     target = to_topic or settings.topics.uploads
-    command.replay(settings, command.Request(new_id(replay_id), choice, target, for_model, rate, dry_run))
+    request = command.Request(new_id(replay_id), choice, target, for_model, rate, dry_run)
+    raise typer.Exit(command.replay(settings, request))
 
 
 app.add_typer(dead_letters)

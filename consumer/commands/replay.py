@@ -20,7 +20,7 @@ import typer
 from consumer.commands.bar import progress_bar
 from consumer.commands.earlier_runs import before, copies_since
 from consumer.commands.replay_selection import Choice, Transcribed, as_options, copies_of, recordings_of
-from consumer.commands.replay_sources import BucketSource, Source, TopicSource, sent_by
+from consumer.commands.replay_sources import BucketSource, Source, TopicSource, sent_by, window
 from consumer.errors import UsageError
 from consumer.events.headers import Headers
 from consumer.events.parse import parse
@@ -76,6 +76,7 @@ class Tally:
     Attributes:
         records: sent.
         recordings: that they ask for.
+        rests: those of the records of which an earlier run of this replay had sent a part.
         passed_over: the others, by reason; what an earlier run of this replay sent among them.
         first: of those that are sent, the oldest: time, place.
         last: the newest.
@@ -83,14 +84,10 @@ class Tally:
 
     records: int = 0
     recordings: int = 0
+    rests: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     first: tuple[int, str] | None = None
     last: tuple[int, str] | None = None
-
-    @property
-    def in_all(self) -> int:
-        """Records that this run and those before it sent."""
-        return self.records + self.passed_over["sent before"]
 
     def add(self, record: Record, recordings: int) -> None:
         """Count a record that is sent."""
@@ -140,8 +137,10 @@ class Plan:
         }
 
 
-def replay(settings: Settings, request: Request) -> None:
-    """Send upload events again, and say what was done.
+def replay(settings: Settings, request: Request) -> int:
+    """Send upload events again, and say what was done; returns the exit code.
+
+    That is 1 when records of the window were gone before they were read.
 
     Args:
         settings: of the broker, the topics and the storage.
@@ -159,8 +158,9 @@ def replay(settings: Settings, request: Request) -> None:
             told = as_options(entry["request"])
             raise UsageError(f"replay {request.id} was begun with other options ({told}); give them, or another --id")
         if entry is not None and "done" in entry:
-            typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")
-            return
+            gone = entry.get("gone", {})
+            typer.echo(f"replay {request.id} is {'over' if gone else 'done'}: {entry['done']} records were sent")
+            return _told_gone(request, gone)
         plan, copies = (_plan(reader, request), {}) if entry is None else _resumed(reader, request, Plan.of(entry))
         source = _source(settings, reader, request.choice, plan)
         sent = sent_by(source, request.id, reader.read(copies))
@@ -168,15 +168,29 @@ def replay(settings: Settings, request: Request) -> None:
         if request.dry_run:
             run.look()
             run.tally.tell("would be sent")
-            return
+            return _told_gone(request, run.gone())
         ensure_journal(settings.kafka, reader, journal_topic(settings.topics))
         typer.echo(f"tingxie: replay {request.id}", err=True)
         run.send()
     run.tally.tell("sent")
+    return _told_gone(request, run.gone())
+
+
+def _told_gone(request: Request, gone: Mapping[str, int]) -> int:
+    """Say what no run could send; returns the exit code."""
+    if not gone:
+        return 0
+    listed = ", ".join(f"{count} of {partition}" for partition, count in sorted(gone.items()))
+    typer.echo(
+        f"tingxie: replay {request.id} is not complete: records of its window were removed before it read them, up to "
+        f"{listed}; --from-bucket sends what their bucket still has",
+        err=True,
+    )
+    return 1
 
 
 def _plan(reader: SpanReader, request: Request) -> Plan:
-    spans = {} if request.choice.bucket else _window(reader, request.choice)
+    spans = {} if request.choice.bucket else window(reader, request.choice)
     return Plan(round(time.time() * 1000), spans, reader.whole(request.to_topic))
 
 
@@ -186,27 +200,9 @@ def _resumed(reader: SpanReader, request: Request, plan: Plan) -> tuple[Plan, di
     return replace(plan, targets=before(copies)), copies
 
 
-def _window(reader: SpanReader, choice: Choice) -> dict[Partition, Span]:
-    spans = reader.whole(choice.topic)
-    if choice.partition is not None:
-        spans = {each: span for each, span in spans.items() if each[1] == choice.partition}
-        if not spans:
-            raise UsageError(f"--partition {choice.partition}: topic {choice.topic} has no such partition")
-    bounds = [bound for bound in (choice.start, choice.end) if bound is not None]
-    if len(spans) > 1 and any(bound.kind == "offset" for bound in bounds):
-        raise UsageError(f"topic {choice.topic} has {len(spans)} partitions: an offset needs --partition")
-    if choice.start is not None and choice.start.kind == "time":
-        spans = reader.since(spans, choice.start.value)
-    elif choice.start is not None:
-        spans = {each: Span(max(span.start, choice.start.value), span.end) for each, span in spans.items()}
-    if choice.end is not None and choice.end.kind == "offset":
-        spans = {each: Span(span.start, min(span.end, choice.end.value)) for each, span in spans.items()}
-    return spans
-
-
 def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) -> Source:
     if choice.bucket is None:
-        return TopicSource(reader, choice.topic, plan.spans)
+        return TopicSource.of(reader, choice.topic, plan.spans)
     return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
 
 
@@ -256,8 +252,13 @@ class _Run:
                 again = f"the same options with --id {self.request.id} send the rest"
                 typer.echo(f"tingxie: interrupted; {again}", err=True)
                 raise
-            journal.note(key, entry | {"done": self.tally.in_all})
+            in_all = len(self.sent) + self.tally.records - self.tally.rests
+            journal.note(key, entry | {"done": in_all, "gone": self.gone()})
             publisher.finish()
+
+    def gone(self) -> dict[str, int]:
+        """Records that were removed before any run had sent them, at most, by partition."""
+        return self.source.gone(self.sent)
 
     def _send_all(self, publisher: Publisher[CopyTag], advance: Callable[[int], None]) -> None:
         for record in self.source.records():
@@ -276,5 +277,6 @@ class _Run:
             self.tally.passed_over[chosen] += 1
             return []
         copies = list(copies_of(choice, record, chosen, self.request.id, self.request.for_model))
+        self.tally.rests += bool(sent)
         self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in copies))
         return copies

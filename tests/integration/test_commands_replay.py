@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from consumer.demo.assets import SAMPLES
 from tests.altered import another_revision
@@ -169,6 +169,33 @@ def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
     assert code == 0
     assert "passed over, sent before" in out
     assert numbers(copies(kafka, topics.uploads, "r1")) == list(range(80)), "none missing, none twice, none from later"
+
+
+def test_a_replay_of_which_retention_removed_a_part_says_so(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str], unique_name: Callable[[str], str]
+) -> None:
+    announce(kafka, topics, 80)
+    other = unique_name("replayed")
+    kafka.create_topics(other)
+    words = ("replay", "--to-topic", other, "--id", "r1")
+    with under_way(environment, *words, "--rate", "20", topic=other, records=4) as replaying:
+        replaying.process.send_signal(signal.SIGKILL)
+        assert replaying.process.wait(COMMAND_S) == -signal.SIGKILL
+    for each in kafka.admin.delete_records([TopicPartition(topics.uploads, each, 15) for each in range(4)]).values():
+        each.result(20)
+    before = numbers(copies(kafka, other, "r1"))
+    gone = Counter(number % 4 for number in range(60) if number not in before)
+    listed = ", ".join(f"{count} of {topics.uploads}[{each}]" for each, count in sorted(gone.items()))
+    # What the service is told for its group must not let a replay pass over what is still there.
+    environment["TINGXIE_KAFKA__PROPERTIES"] = json.dumps({"auto.offset.reset": "latest"})
+    code, out, err = tingxie(environment, *words)
+    assert code == 1
+    assert f"replay r1 is not complete: records of its window were removed before it read them, up to {listed};" in err
+    sent = numbers(copies(kafka, other, "r1"))
+    assert sent == sorted({*before, *range(60, 80)})
+    code, out, err = tingxie(environment, *words)
+    assert (code, out) == (1, f"replay r1 is over: {len(sent)} records were sent\n")
+    assert f"up to {listed};" in err
 
 
 def test_what_lies_in_a_bucket_is_announced_once(

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +23,13 @@ from consumer.commands.replay_selection import (
     read_ids,
     recordings_of,
 )
-from consumer.commands.replay_sources import BucketSource, TopicSource, sent_by
+from consumer.commands.replay_sources import BucketSource, TopicSource, sent_by, still_held
 from consumer.errors import BucketNotAllowed, UsageError
+from consumer.events.copies import Origin
 from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.kafka.records import Headers, Record
-from consumer.kafka.spans import SpanReader
+from consumer.kafka.spans import Span, SpanReader
 from consumer.settings import StorageSettings
 from tests.unit.transcript.speech import span, transcript_of
 
@@ -185,6 +187,28 @@ def test_however_often_a_replay_is_killed_no_recording_is_sent_twice(data: st.Da
     sent = Counter(each.key for headers in copies for each in parse(several.value, headers).recordings)
     assert set(sent.values()) <= {1}
     assert {*sent} | done == {*names}
+
+
+@given(st.data())
+def test_what_is_gone_and_was_never_sent_is_counted_by_partition(data: st.DataObject) -> None:
+    offsets = st.integers(0, 9)
+    removed = {("uploads", each): Span(*sorted((data.draw(offsets), data.draw(offsets)))) for each in range(2)}
+    sent = data.draw(st.sets(st.builds(Origin, st.sampled_from(["other", "uploads"]), st.integers(0, 2), offsets)))
+    left = Counter(
+        f"uploads[{each}]"
+        for (_, each), span in removed.items()
+        for offset in range(span.start, span.end)
+        if Origin("uploads", each, offset) not in sent
+    )
+    assert replace(EVENTS, removed=list(removed.items())).gone(sent) == left
+
+
+def test_of_a_topic_that_was_made_anew_nothing_is_read() -> None:
+    spans = {("uploads", each): Span(2, 5) for each in range(3)}
+    now = {("uploads", 0): Span(4, 5), ("uploads", 1): Span(0, 4)}
+    held, removed = still_held(spans, now)
+    assert held == {("uploads", 0): Span(2, 5)}, "what retention removed of it is found while it is read"
+    assert removed == {("uploads", 1): Span(2, 5), ("uploads", 2): Span(2, 5)}
 
 
 def transcribed(revision: str, older_than: str | None = None) -> Transcribed:
