@@ -108,9 +108,11 @@ def test_it_opens_exactly_when_the_window_says_so(ends: list[tuple[float, Fate]]
     seen: list[tuple[float, bool]] = []
     for tag, (pause, fate) in enumerate(ends):
         now += pause
-        if fate != "retry":
-            seen.append((now, fate == "dead letter"))
         breaker.ended(tag, now, fate)
+        if fate == "retry":
+            assert breaker.room(now) is None
+            continue
+        seen.append((now, fate == "dead letter"))
         window = [dead for at, dead in seen if at >= now - LIMITS.window_s]
         wanted = sum(window) >= LIMITS.count and sum(window) > LIMITS.share * len(window)
         assert (breaker.room(now) == 0) == wanted
