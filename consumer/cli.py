@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from consumer.commands.arguments import TIMES, Config, epoch_ms, examples, settings_of
 from consumer.commands.dead_letters import dead_letters
 from consumer.errors import TingxieError, UsageError
+from consumer.redaction import redacted
 
 
 class _Commands(TyperGroup):
@@ -26,7 +27,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except TingxieError as error:
-            typer.echo(f"tingxie: {error}", err=True)
+            typer.echo(f"tingxie: {redacted(str(error))}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
 
 

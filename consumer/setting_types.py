@@ -46,18 +46,18 @@ def _rising(delays: tuple[str, ...]) -> tuple[str, ...]:
 
 def _without_user(url: str | None) -> str | None:
     """The URL itself; one that carries a password would show it in every message that names the storage."""
-    if url is not None and "@" in url.partition("//")[2].partition("/")[0]:
+    if url is not None and "@" in url:
         raise ValueError("the URL holds a user or password; give storage.access_key_id and storage.secret_access_key")
     return url
 
 
 def _collector(url: str) -> str:
     """The URL itself; one that carries a password would show it in the line that tells of a collector that is away."""
+    if "@" in url:
+        raise ValueError("the URL holds a user or password; give them as header in OTEL_EXPORTER_OTLP_HEADERS")
     scheme, _, rest = url.partition("://")
     if url and (scheme not in {"http", "https"} or not rest):
         raise ValueError(f"{url!r} is no URL of http or https, such as http://collector:4318")
-    if "@" in rest.partition("/")[0]:
-        raise ValueError("the URL holds a user or password; give them as header in OTEL_EXPORTER_OTLP_HEADERS")
     return url
 
 

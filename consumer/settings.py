@@ -280,8 +280,8 @@ def load_settings(config: Path | None = None, **overrides: Mapping[str, Any]) ->
     Raises:
         UsageError: lists every problem found, each with the setting's name.
     """
-    if config is not None and not config.is_file():
-        raise UsageError(f"settings file {config} does not exist")
+    if config is not None:
+        _check_readable(config)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=config)
@@ -300,6 +300,13 @@ def load_settings(config: Path | None = None, **overrides: Mapping[str, Any]) ->
     if problems:
         raise UsageError("settings are wrong:\n" + "\n".join(f"  {problem}" for problem in problems))
     return Settings.model_construct(**{name: getattr(settings, name) for name in Settings.model_fields})
+
+
+def _check_readable(config: Path) -> None:
+    try:
+        config.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"settings file {config} cannot be read: {error.strerror}") from error
 
 
 def _unknown_sections(environment: Iterable[str]) -> list[str]:

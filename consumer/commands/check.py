@@ -17,6 +17,7 @@ from rich.text import Text
 from consumer.commands.terminal import printable
 from consumer.errors import ObjectForbidden, RetryError, TingxieError
 from consumer.operations.logging import quiet_logs
+from consumer.redaction import redacted
 from consumer.settings import Settings
 
 Mark = Literal["ok", "FAIL", "skip"]
@@ -36,7 +37,7 @@ class Report:
         self.faults += mark == "FAIL"
         text = Text(f"{mark:<5}", style=STYLES[mark])
         text.append(f"{subject:<9} ", style="not bold default")
-        text.append(printable(" ".join(detail.split())), style="not bold default")
+        text.append(printable(redacted(" ".join(detail.split()))), style="not bold default")
         self._console.print(text, soft_wrap=True)
 
     def finding(self, subject: str, look: Callable[[], str]) -> bool:

@@ -18,7 +18,10 @@ log = structlog.get_logger(__name__)
 _MODEL_ID = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 NEEDED = ("config.yaml", "model.pt")
 COMPLETE = ".tingxie-complete"
-"""Marks a downloaded folder whose every file arrived: it is used without asking the hub again."""
+"""In a downloaded folder, names the revision whose every file arrived: it is used without asking the hub again.
+
+The name is needed because caches that older versions of ModelScope made hold one revision, whichever is asked for.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def _from_hub(setting: str, model_id: str, revision: str) -> Path:
     try:
         with quiet_libraries():
             kept = Path(snapshot_download(model_id, revision=revision, local_files_only=True))
-        if (kept / COMPLETE).is_file():
+        if _holds(kept, revision):
             return kept
     except Exception as cause:  # noqa: BLE001 - many kinds; whatever it was, the hub is asked next
         log.debug("model_not_kept", model=model_id, revision=revision, cause=str(cause))
@@ -99,17 +102,25 @@ def _from_hub(setting: str, model_id: str, revision: str) -> Path:
         with quiet_libraries():
             path = Path(snapshot_download(model_id, revision=revision))
     except Exception as cause:
-        if kept is not None and all((kept / name).is_file() for name in NEEDED):
+        # In a cache of today's layout the folder's name is the revision.
+        if kept is not None and kept.name == revision and all((kept / name).is_file() for name in NEEDED):
             log.warning("model_hub_unreachable", model=model_id, revision=revision, kept=str(kept))
             return kept
         raise ModelUnavailable(
             f"{setting} = {model_id!r} at revision {revision!r} could not be downloaded from the model hub: "
             f"{type(cause).__name__}: {_first_line(cause)}. Check id, revision and network (proxy), or download it "
             f"where there is one and set {_variable(setting)} to the folder."
+            + (f" {kept} may hold another revision; to use it as it is, name that folder." if kept else "")
         ) from cause
     with suppress(OSError):  # a cache that cannot be written is asked for again at the next start
-        (path / COMPLETE).touch()
+        (path / COMPLETE).write_text(revision)
     return path
+
+
+def _holds(folder: Path, revision: str) -> bool:
+    """Whether all of this revision lies in the folder, and nothing of another."""
+    marker = folder / COMPLETE
+    return marker.is_file() and marker.read_text() == revision
 
 
 def _check_complete(setting: str, path: Path) -> None:

@@ -98,7 +98,9 @@ def explained(cause: BaseException) -> ModelUnavailable:
     """What went wrong, with what to do about it."""
     if isinstance(cause, ModelUnavailable):
         return cause
-    return ModelUnavailable(
-        f"The engine could not be made ready: {type(cause).__name__}: {cause}. Check that torch and funasr are "
-        "installed as this package asks for, and engine.device and engine.dtype."
+    todo = (
+        "that torch and funasr are installed as this package asks for"
+        if isinstance(cause, ImportError)
+        else "engine.device, engine.dtype, and how much memory is free there"
     )
+    return ModelUnavailable(f"The engine could not be made ready: {type(cause).__name__}: {cause}. Check {todo}.")

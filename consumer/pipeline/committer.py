@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from consumer.kafka.offsets import OffsetTracker
 from consumer.kafka.records import Partition
@@ -47,7 +47,7 @@ class Committer:
         self._source.commit(self._tracker.commits(partitions, leaving=True), wait=True)
         self._note()
 
-    def settle(self, timeout_s: float, *, leaving: bool) -> None:
+    def settle(self, timeout_s: float, *, leaving: bool, turned: Callable[[], object]) -> None:
         """Commit what is complete as the last thing before the end; returns when all is confirmed, or after that time.
 
         While the group comes together anew its coordinator answers no member that has joined already, and then refuses
@@ -58,6 +58,7 @@ class Committer:
         Args:
             timeout_s: the most it may take.
             leaving: whether the process leaves in order, so that what is in work did it no harm.
+            turned: called all the time, to tell that the loop goes on.
 
         Raises:
             StopError: the client cannot go on.
@@ -67,6 +68,7 @@ class Committer:
             self._commit_after(REPEAT_S, now, leaving=leaving)
             self._source.poll(POLL_S)
             self._note()
+            turned()
 
     def _commit_after(self, wait_s: float, now: float, *, leaving: bool) -> None:
         """Commit what is complete, if the last attempt is so long ago and was answered."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Literal, Protocol
 
@@ -63,14 +65,21 @@ class ModelReload:
         self._load = load
         self._told = told
         self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
         self._last: dict[str, object] = {}
 
     def request(self) -> None:
         """Begin, unless a reload goes on already. What comes of it is logged, counted, and told by `state`."""
-        if self._thread is None or not self._thread.is_alive():
-            # A thread that the interpreter does not wait for: a download may hang.
-            self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
-            self._thread.start()
+        if not self._beginning.acquire(blocking=False):
+            return  # a signal may come while the admin port begins one
+        try:
+            if self._thread is None or not self._thread.is_alive():
+                # A thread that the interpreter does not wait for: a download may hang.
+                thread = threading.Thread(target=self._run, name="reload", daemon=True)
+                thread.start()
+                self._thread = thread
+        finally:
+            self._beginning.release()
 
     def state(self) -> dict[str, object]:
         """Which models serve, whether a reload goes on, and what came of the last one."""
@@ -96,28 +105,36 @@ class ModelReload:
 
     def _run(self) -> None:
         if sys.platform == "linux":  # where a thread has a priority of its own: what serves comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADING_NICENESS)
-        begun, before = time.monotonic(), self._engine.model
+            with suppress(PermissionError):  # it has less already, which an ordinary user may not raise
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADING_NICENESS)
+        begun = time.monotonic()
+        outcome, more = self._replace()
+        if outcome == "refused":
+            gc.collect()  # models refer to themselves, and would keep the memory that the next ones need
+        self._last = {"outcome": outcome, "seconds": round(time.monotonic() - begun, 1), **more}
+        self._told(outcome)
+
+    def _replace(self) -> tuple[ReloadOutcome, dict[str, object]]:
+        before = self._engine.model
         named = _named(before)
         log.info("loading models", **named)
         try:
             read = self._load().engine
             wanted = self._settings.model_copy(update={each: getattr(read, each) for each in NAMES})
             after = self._engine.replace(wanted)
-        except TingxieError as error:
-            log.error("models stay: what was to replace them was refused", error=str(error), **named)  # noqa: TRY400
-            self._end("refused", begun, error=str(error))
-            return
+        except Exception as error:  # whatever it is, what serves goes on
+            log.error(  # noqa: TRY400 - of ours the message says all
+                "models stay: what was to replace them was refused",
+                error=str(error),
+                exc_info=not isinstance(error, TingxieError),
+                **named,
+            )
+            return "refused", {"error": str(error)}
         if after == before:
             log.info("models stay: the settings name the same ones", **named)
-            self._end("unchanged", begun)
-            return
+            return "unchanged", {}
         log.info("models replaced", **named, by=after.name, by_revision=after.revision)
-        self._end("replaced", begun)
-
-    def _end(self, outcome: ReloadOutcome, begun: float, **more: object) -> None:
-        self._last = {"outcome": outcome, "seconds": round(time.monotonic() - begun, 1), **more}
-        self._told(outcome)
+        return "replaced", {}
 
 
 def _named(model: ModelInfo | None) -> dict[str, object]:

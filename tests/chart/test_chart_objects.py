@@ -249,17 +249,25 @@ def test_nothing_but_scrapes_comes_in_and_no_more_than_needed_goes_out(helm: Hel
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "port"),
-    [("", 4318), ("http://collector:14318/otlp", 14318), ("http://collector", 80), ("https://c/", 443)],
+    ("settings", "added"),
+    [
+        ({"telemetry": {"traces": "otlp"}}, [4318]),
+        ({"telemetry": {"traces": "otlp", "otlp_endpoint": "http://collector:14318/otlp"}}, [14318]),
+        ({"telemetry": {"traces": "otlp", "otlp_endpoint": "http://collector"}}, [80]),
+        ({"telemetry": {"traces": "otlp", "otlp_endpoint": "https://c/"}}, [443]),
+        ({"telemetry": {"otlp_endpoint": "https://c/"}}, []),
+        ({"kafka": {"bootstrap_servers": "one:9094, two:19094,[::1]:9092"}}, [9094, 19094]),
+        ({"storage": {"endpoint_url": "http://bucket:9000"}}, [9000]),
+        ({"storage": {"endpoint_url": "https://bucket"}}, [443]),
+    ],
+    ids=str,
 )
-def test_consumers_may_reach_the_collector_of_traces(helm: Helm, endpoint: str, port: int) -> None:
-    def ports(telemetry: dict[str, str]) -> list[int]:
-        values = {"networkPolicy": {"enabled": True, "egressPorts": [9092]}, "settings": {"telemetry": telemetry}}
-        policy = one(helm.render(MINIMAL, values=values), "NetworkPolicy")
-        return [each["port"] for each in policy["spec"]["egress"][-1]["ports"]]
-
-    assert ports({"otlp_endpoint": endpoint}) == [9092]
-    assert ports({"traces": "otlp", "otlp_endpoint": endpoint}) == [9092, port]
+def test_consumers_may_reach_what_their_settings_name(
+    helm: Helm, settings: dict[str, dict[str, str]], added: list[int]
+) -> None:
+    values = {"networkPolicy": {"enabled": True, "egressPorts": [9092]}, "settings": settings}
+    policy = one(helm.render(MINIMAL, values=values), "NetworkPolicy")
+    assert [each["port"] for each in policy["spec"]["egress"][-1]["ports"]] == [9092, *added]
 
 
 def test_the_claim_is_made_named_or_left_out(helm: Helm) -> None:

@@ -90,6 +90,21 @@ def test_a_kept_model_of_unknown_completeness_serves_while_the_hub_does_not(hub:
     assert find_model("engine.vad", MODEL_ID, "v1").path == kept
 
 
+def test_a_cache_of_an_older_layout_does_not_pass_for_any_revision(hub: Hub) -> None:
+    """ModelScope before 1.38 kept one revision, in a folder that does not name it."""
+    kept = find_model("engine.vad", MODEL_ID, "v1").path
+    older = kept.parents[3] / "models" / MODEL_ID
+    older.parent.mkdir(parents=True)
+    kept.rename(older)
+    assert find_model("engine.vad", MODEL_ID, "v1").path == older
+    with pytest.raises(ModelUnavailable, match=r"at revision 'v2'.* may hold another revision"):
+        find_model("engine.vad", MODEL_ID, "v2")
+    (older / COMPLETE).unlink()
+    asked = hub.requests
+    assert find_model("engine.vad", MODEL_ID, "v1").path == older
+    assert hub.requests > asked
+
+
 @pytest.mark.usefixtures("hub")
 def test_a_revision_the_hub_does_not_have_is_refused() -> None:
     find_model("engine.vad", MODEL_ID, "v1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,10 +13,13 @@ import torch
 
 from consumer.engine.api import EngineJob, EngineObserver
 from consumer.engine.engine import Engine
+from consumer.engine.load import Models
 from consumer.engine.recogniser import Encoded, Recogniser
+from consumer.engine.reference import Reference
 from consumer.engine.samples import Samples
 from consumer.errors import ModelUnavailable
-from consumer.settings import EngineSettings
+from consumer.pipeline.reload import ModelReload
+from consumer.settings import EngineSettings, Settings
 from consumer.transcript.types import ModelInfo, Recognition, Track
 from tests.altered import another_revision, broken
 
@@ -185,6 +190,30 @@ def test_whatever_else_goes_wrong_is_explained(
     with pytest.raises(ModelUnavailable, match=r"OutOfMemoryError: CUDA out of memory"):
         running.engine.replace(newer)
     assert running.hear(clip).model.name == "paraformer"
+
+
+def test_models_that_were_refused_leave_memory(
+    running: Running, newer: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FunASR's modules refer to each other and to themselves: the last reference alone does not free them."""
+    seen: list[weakref.ref[torch.nn.Module]] = []
+
+    def refuse(_: Reference, models: Models, before: str) -> str:  # noqa: ARG001 - as it is called
+        seen.append(weakref.ref(models.recogniser._model.encoder.encoders[0]))
+        raise ModelUnavailable("it hears nothing")
+
+    monkeypatch.setattr(Reference, "check", refuse)
+    outcomes: list[str] = []
+    reload = ModelReload(running.engine, newer, lambda: Settings(engine=newer), outcomes.append)
+    gc.disable()
+    try:
+        reload.request()
+        reload.close(WAIT_S)
+        (layer,) = seen
+        assert layer() is None
+    finally:
+        gc.enable()
+    assert outcomes == ["refused"]
 
 
 def test_an_engine_that_does_not_work_replaces_nothing(engine_settings: EngineSettings) -> None:

@@ -74,7 +74,7 @@ def test_a_broken_file_is_a_usage_error(text: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere\.toml does not exist"):
+    with pytest.raises(UsageError, match=r"nowhere\.toml cannot be read: No such file"):
         load_settings(tmp_path / "nowhere.toml")
 
 
@@ -125,6 +125,8 @@ def test_secrets_among_properties_are_masked_wherever_settings_are_shown(name: s
         ("TINGXIE_KAFKA__PROPERTIES", '{"sasl.password": "hunter2",}'),
         ("TINGXIE_KAFKA__PROPERTIES", "sasl.password=hunter2"),
         ("TINGXIE_KAFKA__PROPERTIES", '{"sasl.password": ["hunter2"]}'),
+        ("TINGXIE_STORAGE__ENDPOINT_URL", "bob:hunter2@minio:9000"),
+        ("TINGXIE_TELEMETRY__OTLP_ENDPOINT", "grpc://bob:hunter2@collector:4317"),
         ("TINGXIE_KAFKA__PROPERTIES", '["hunter2"]'),
         ("TINGXIE_KAFKA", "hunter2"),
         ("TINGXIE_STORAGE__SECRET_ACCES_KEY", "hunter2"),
@@ -135,7 +137,7 @@ def test_wrong_settings_are_named_without_their_secrets(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=r"(?i)kafka|storage") as caught:
+    with pytest.raises(UsageError, match=r"(?i)kafka|storage|telemetry") as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
     monkeypatch.delenv(name)

@@ -91,12 +91,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.terminationGracePeriodSeconds | int64 | default (include "tingxie.leastGrace" .) -}}
 {{- end -}}
 
-{{/* TCP port of the collector of traces; empty when there is none. */}}
-{{- define "tingxie.collectorPort" -}}
-{{- if eq "otlp" (include "tingxie.given" (dict "root" . "name" "telemetry.traces" "default" "none")) -}}
-{{- $url := include "tingxie.given" (dict "root" . "name" "telemetry.otlp_endpoint" "default" "") | default "http://collector:4318" | urlParse -}}
+{{/* TCP port of a URL. */}}
+{{- define "tingxie.urlPort" -}}
+{{- $url := urlParse . -}}
 {{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (eq $url.scheme "https" | ternary "443" "80") -}}
 {{- end -}}
+
+{{/* TCP ports that consumers must reach, as JSON: those of networkPolicy.egressPorts, and those that the settings name. */}}
+{{- define "tingxie.egressPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.networkPolicy.egressPorts }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- range include "tingxie.given" (dict "root" . "name" "kafka.bootstrap_servers" "default" "") | splitList "," -}}
+{{- with regexFind ":[0-9]+$" (trim .) }}{{ $ports = append $ports (trimPrefix ":" . | int) }}{{ end -}}
+{{- end -}}
+{{- with include "tingxie.given" (dict "root" . "name" "storage.endpoint_url" "default" "") -}}
+{{- $ports = append $ports (include "tingxie.urlPort" . | int) -}}
+{{- end -}}
+{{- if eq "otlp" (include "tingxie.given" (dict "root" . "name" "telemetry.traces" "default" "none")) -}}
+{{- $collector := include "tingxie.given" (dict "root" . "name" "telemetry.otlp_endpoint" "default" "") | default "http://collector:4318" -}}
+{{- $ports = append $ports (include "tingxie.urlPort" $collector | int) -}}
+{{- end -}}
+{{- uniq $ports | toJson -}}
 {{- end -}}
 
 {{/* How long the start may take: the program ends itself before, and says why. */}}

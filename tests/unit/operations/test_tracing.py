@@ -64,7 +64,12 @@ def test_where_traces_go(
 
 @pytest.mark.parametrize(
     ("url", "reason"),
-    [("collector:4318", "no URL"), ("ftp://collector", "no URL"), ("http://u:p@collector", "HEADERS")],
+    [
+        ("collector:4318", "no URL"),
+        ("ftp://collector", "no URL"),
+        ("http://u:p@collector", "HEADERS"),
+        ("grpc://u:p@c", "HEADERS"),
+    ],
 )
 def test_an_endpoint_is_a_url_without_a_secret(url: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

@@ -118,6 +118,24 @@ def test_settings_that_are_wrong_are_a_refusal(bench: Bench) -> None:
     assert (bench.outcomes, bench.engine.asked) == (["refused"], [])
 
 
+def test_whatever_goes_wrong_is_a_refusal(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> Settings:
+        raise MemoryError("no room for the settings")
+
+    monkeypatch.setattr(bench.reload, "_load", fails)
+    assert bench.once()[-1]["error"] == "no room for the settings"
+    assert bench.outcomes == ["refused"]
+
+
+def test_a_process_of_less_priority_reloads_as_well(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.setpriority", refuse)
+    bench.once()
+    assert bench.outcomes == ["replaced"]
+
+
 def test_before_there_are_models_the_state_says_so(bench: Bench) -> None:
     bench.engine.model = None
     assert bench.reload.state() == {"model": None, "revision": None, "reloading": False, "last": {}}
