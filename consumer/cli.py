@@ -255,7 +255,10 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent, and send nothing.")] = False,
     config: Config = None,
 ) -> None:
-    """Send upload events again, so that their recordings are transcribed once more. Run twice, it sends once."""
+    """Send upload events again, so that their recordings are transcribed once more. Run twice, it sends once.
+
+    What retention removed before it was read is told, and the exit code is 1 then.
+    """
     from consumer.commands import replay as command
     from consumer.commands.replay_selection import Bound, Choice, new_id, read_ids
 
@@ -275,7 +278,8 @@ def replay(
         model_older_than=model_older_than,
     )
     target = to_topic or settings.topics.uploads
-    command.replay(settings, command.Request(new_id(replay_id), choice, target, for_model, rate, dry_run))
+    request = command.Request(new_id(replay_id), choice, target, for_model, rate, dry_run)
+    raise typer.Exit(command.replay(settings, request))
 
 
 app.add_typer(dead_letters)

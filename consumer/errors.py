@@ -4,7 +4,7 @@
 
     TingxieError
     ├── UsageError                 the caller is wrong: settings, arguments           (exit code 2)
-    ├── StopError                  the process must stop, nothing is committed        (exit code 1)
+    ├── StopError                  the process must stop; what is not ended stays     (exit code 1)
     │   ├── BrokerFatal            librdkafka declared the client dead
     │   ├── BrokerUnavailable      no broker answered, or a topic is missing
     │   ├── CredentialsRefused     broker or storage refused who we are

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
@@ -98,23 +99,36 @@ def export_letters(settings: Settings, selection: Selection, output: Path | None
     Args:
         settings: of the broker and the topics.
         selection: which.
-        output: a file that does not exist yet; None for stdout.
+        output: a file that does not exist yet, and does not afterwards when this fails; None for stdout.
 
     Raises:
         UsageError: the file cannot be made.
         StopError: the broker cannot be read.
     """
     quiet_logs(settings.telemetry.log_format)
-    try:
-        target = nullcontext(sys.stdout) if output is None else output.open("x", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--output {output}: {error.strerror}; name a file that can be made") from error
-    count = 0
-    with target as file, closing(SpanReader(settings.kafka)) as reader:
-        for letter in selected(reader, settings.topics.dead_letters, selection):
-            file.write(json.dumps(_whole(letter.record), ensure_ascii=False) + "\n")
-            count += 1
+    with closing(SpanReader(settings.kafka)) as reader:
+        letters = selected(reader, settings.topics.dead_letters, selection)
+        with nullcontext(sys.stdout) if output is None else _new_file(output) as file:
+            count = 0
+            for letter in letters:
+                file.write(json.dumps(_whole(letter.record), ensure_ascii=False) + "\n")
+                count += 1
     typer.echo(f"tingxie: {count} dead letters exported", err=True)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[TextIO]:
+    """A file that stays only when all of it is written: the same command may then be run again."""
+    try:
+        file = path.open("x", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--output {path}: {error.strerror}; name a file that can be made") from error
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _line(letter: Letter) -> dict[str, Any]:

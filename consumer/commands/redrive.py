@@ -18,6 +18,7 @@ from typing import Literal
 import typer
 
 from consumer.commands.bar import progress_bar
+from consumer.commands.earlier_runs import before, copies_since
 from consumer.commands.letters import Letter, Redriven, Selection
 from consumer.commands.terminal import printable
 from consumer.events.copies import Origin, origin_of, redriven, redrives
@@ -170,7 +171,8 @@ def redrive(settings: Settings, request: Request) -> None:
         entries = read_journal(reader, journal)
         spans = reader.whole(topic)
         unfinished = entries.get(f"redrive/{topic}")
-        judge = Judge(request, Redriven(entries), _sent_by(reader, unfinished, topic), reader.partitions)
+        copies = _copies(reader, unfinished)
+        judge = Judge(request, Redriven(entries), _sent(reader, copies, topic), reader.partitions)
         tally = Tally()
         for letter in map(Letter.of, reader.read(spans)):
             tally.add(letter, judge.verdict(letter))
@@ -180,29 +182,24 @@ def redrive(settings: Settings, request: Request) -> None:
         if tally.kinds["send"] or unfinished is not None:
             ensure_journal(settings.kafka, reader, journal)
             targets = {partition: span for to, _ in tally.causes for partition, span in reader.whole(to).items()}
-            if unfinished is not None:
-                targets |= spans_from_json(unfinished["targets"])  # its copies are looked for until this one is done
+            targets |= before(copies)  # those of the one that was cut short are looked for until this one is done
             _Run(settings, request, judge, reader, spans).send(targets, tally.kinds["send"], _stale(entries, spans))
     tally.tell("redriven")
 
 
-def _sent_by(reader: SpanReader, unfinished: Value | None, topic: str) -> set[Origin]:
-    """What a redrive that did not come to its end had sent."""
-    if unfinished is None:
-        return set()
-    spans = {}
-    for partition, begun in spans_from_json(unfinished["targets"]).items():
-        if partition[0] not in reader.partitions:
-            continue
-        span = reader.whole(partition[0])[partition]
-        if span.start > begun.end:
-            typer.echo(
-                f"tingxie: topic {partition[0]} has dropped records since a redrive was cut short: "
-                "some letters may be sent a second time; their transcripts have the same ids",
-                err=True,
-            )
-        spans[partition] = Span(max(span.start, begun.end), span.end)
-    origins = (origin_of(record.headers) for record in reader.read(spans))
+def _copies(reader: SpanReader, unfinished: Value | None) -> dict[Partition, Span]:
+    """Where the copies lie that a redrive wrote which did not come to its end."""
+    begun = {} if unfinished is None else spans_from_json(unfinished["targets"])
+    copies: dict[Partition, Span] = {}
+    for topic in sorted({each for each, _ in begun}):
+        now = reader.whole(topic) if topic in reader.partitions else {}
+        copies |= copies_since("a redrive was cut short", topic, now, begun)
+    return copies
+
+
+def _sent(reader: SpanReader, copies: dict[Partition, Span], topic: str) -> set[Origin]:
+    """Which letters of a topic the copies are of."""
+    origins = (origin_of(record.headers) for record in reader.read(copies))
     return {origin for origin in origins if origin is not None and origin.topic == topic}
 
 

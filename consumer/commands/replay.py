@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 import typer
 
 from consumer.commands.bar import progress_bar
-from consumer.commands.replay_selection import Choice, Transcribed, copies_of, recordings_of
-from consumer.commands.replay_sources import BucketSource, Source, TopicSource
+from consumer.commands.earlier_runs import before, copies_since
+from consumer.commands.replay_selection import Choice, Transcribed, as_options, copies_of, recordings_of
+from consumer.commands.replay_sources import BucketSource, Source, TopicSource, sent_by, window
 from consumer.errors import UsageError
-from consumer.events.headers import Headers, replay_id
+from consumer.events.headers import Headers
 from consumer.events.parse import parse
 from consumer.kafka.journal import (
     Journal,
@@ -75,15 +76,15 @@ class Tally:
     Attributes:
         records: sent.
         recordings: that they ask for.
-        before: records that an earlier run of this replay sent.
-        passed_over: the others, by reason.
+        rests: those of the records of which an earlier run of this replay had sent a part.
+        passed_over: the others, by reason; what an earlier run of this replay sent among them.
         first: of those that are sent, the oldest: time, place.
         last: the newest.
     """
 
     records: int = 0
     recordings: int = 0
-    before: int = 0
+    rests: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     first: tuple[int, str] | None = None
     last: tuple[int, str] | None = None
@@ -103,7 +104,7 @@ class Tally:
             if place is not None:
                 moment = datetime.fromtimestamp(place[0] / 1000, timezone.utc).astimezone()
                 typer.echo(f"  {title}: {moment:%Y-%m-%d %H:%M:%S}  {place[1]}")
-        for reason, count in sorted((self.passed_over + Counter({"sent before": self.before})).items()):
+        for reason, count in sorted(self.passed_over.items()):
             typer.echo(f"  passed over, {reason}: {count}")
 
 
@@ -136,8 +137,10 @@ class Plan:
         }
 
 
-def replay(settings: Settings, request: Request) -> None:
-    """Send upload events again, and say what was done.
+def replay(settings: Settings, request: Request) -> int:
+    """Send upload events again, and say what was done; returns the exit code.
+
+    That is 1 when records of the window were gone before they were read.
 
     Args:
         settings: of the broker, the topics and the storage.
@@ -152,68 +155,55 @@ def replay(settings: Settings, request: Request) -> None:
     with closing(SpanReader(settings.kafka)) as reader:
         entry = read_journal(reader, journal_topic(settings.topics)).get(f"replay/{request.id}")
         if entry is not None and entry["request"] != request.as_json():
-            told = ", ".join(f"{name} {value}" for name, value in entry["request"].items() if value)
+            told = as_options(entry["request"])
             raise UsageError(f"replay {request.id} was begun with other options ({told}); give them, or another --id")
         if entry is not None and "done" in entry:
-            typer.echo(f"replay {request.id} is done: {entry['done']} records were sent")
-            return
-        plan = _plan(reader, request) if entry is None else Plan.of(entry)
+            gone = entry.get("gone", {})
+            typer.echo(f"replay {request.id} is {'over' if gone else 'done'}: {entry['done']} records were sent")
+            return _told_gone(request, gone)
+        plan, copies = (_plan(reader, request), {}) if entry is None else _resumed(reader, request, Plan.of(entry))
         source = _source(settings, reader, request.choice, plan)
-        sent = set() if entry is None else _sent_before(reader, request, plan, source)
+        sent = sent_by(source, request.id, reader.read(copies))
         run = _Run(settings, request, plan, source, sent, _transcribed(settings, reader, request.choice))
         if request.dry_run:
             run.look()
             run.tally.tell("would be sent")
-            return
+            return _told_gone(request, run.gone())
         ensure_journal(settings.kafka, reader, journal_topic(settings.topics))
         typer.echo(f"tingxie: replay {request.id}", err=True)
         run.send()
     run.tally.tell("sent")
+    return _told_gone(request, run.gone())
+
+
+def _told_gone(request: Request, gone: Mapping[str, int]) -> int:
+    """Say what no run could send; returns the exit code."""
+    if not gone:
+        return 0
+    listed = ", ".join(f"{count} of {partition}" for partition, count in sorted(gone.items()))
+    typer.echo(
+        f"tingxie: replay {request.id} is not complete: records of its window were removed before it read them, up to "
+        f"{listed}; --from-bucket sends what their bucket still has",
+        err=True,
+    )
+    return 1
 
 
 def _plan(reader: SpanReader, request: Request) -> Plan:
-    spans = {} if request.choice.bucket else _window(reader, request.choice)
+    spans = {} if request.choice.bucket else window(reader, request.choice)
     return Plan(round(time.time() * 1000), spans, reader.whole(request.to_topic))
 
 
-def _window(reader: SpanReader, choice: Choice) -> dict[Partition, Span]:
-    spans = reader.whole(choice.topic)
-    if choice.partition is not None:
-        spans = {each: span for each, span in spans.items() if each[1] == choice.partition}
-        if not spans:
-            raise UsageError(f"--partition {choice.partition}: topic {choice.topic} has no such partition")
-    bounds = [bound for bound in (choice.start, choice.end) if bound is not None]
-    if len(spans) > 1 and any(bound.kind == "offset" for bound in bounds):
-        raise UsageError(f"topic {choice.topic} has {len(spans)} partitions: an offset needs --partition")
-    if choice.start is not None and choice.start.kind == "time":
-        spans = reader.since(spans, choice.start.value)
-    elif choice.start is not None:
-        spans = {each: Span(max(span.start, choice.start.value), span.end) for each, span in spans.items()}
-    if choice.end is not None and choice.end.kind == "offset":
-        spans = {each: Span(span.start, min(span.end, choice.end.value)) for each, span in spans.items()}
-    return spans
+def _resumed(reader: SpanReader, request: Request, plan: Plan) -> tuple[Plan, dict[Partition, Span]]:
+    """The plan of an earlier run, and where its copies lie."""
+    copies = copies_since(f"replay {request.id} began", request.to_topic, reader.whole(request.to_topic), plan.targets)
+    return replace(plan, targets=before(copies)), copies
 
 
 def _source(settings: Settings, reader: SpanReader, choice: Choice, plan: Plan) -> Source:
     if choice.bucket is None:
-        return TopicSource(reader, choice.topic, plan.spans)
+        return TopicSource.of(reader, choice.topic, plan.spans)
     return BucketSource.at(choice.bucket, settings.storage, plan.begun_ms)
-
-
-def _sent_before(reader: SpanReader, request: Request, plan: Plan, source: Source) -> set[Hashable]:
-    """The copies that earlier runs of this replay have left."""
-    spans = {}
-    for partition, span in reader.whole(request.to_topic).items():
-        begun = plan.targets.get(partition, Span(0, 0)).end
-        if span.start > begun:
-            typer.echo(
-                f"tingxie: topic {request.to_topic} has dropped records since replay {request.id} began: "
-                "some may be sent a second time; their transcripts have the same ids",
-                err=True,
-            )
-        spans[partition] = Span(max(span.start, begun), span.end)
-    ours = (record for record in reader.read(spans) if replay_id(record.headers) == request.id)
-    return {source.copy_id(each.key, each.headers) for each in ours}
 
 
 def _transcribed(settings: Settings, reader: SpanReader, choice: Choice) -> Transcribed | None:
@@ -236,7 +226,7 @@ class _Run:
     request: Request
     plan: Plan
     source: Source
-    sent: set[Hashable]
+    sent: Mapping[Hashable, Collection[str | None]]
     transcribed: Transcribed | None
     tally: Tally = field(default_factory=Tally)
 
@@ -262,8 +252,13 @@ class _Run:
                 again = f"the same options with --id {self.request.id} send the rest"
                 typer.echo(f"tingxie: interrupted; {again}", err=True)
                 raise
-            journal.note(key, entry | {"done": self.tally.records + self.tally.before})
+            in_all = len(self.sent) + self.tally.records - self.tally.rests
+            journal.note(key, entry | {"done": in_all, "gone": self.gone()})
             publisher.finish()
+
+    def gone(self) -> dict[str, int]:
+        """Records that were removed before any run had sent them, at most, by partition."""
+        return self.source.gone(self.sent)
 
     def _send_all(self, publisher: Publisher[CopyTag], advance: Callable[[int], None]) -> None:
         for record in self.source.records():
@@ -276,14 +271,12 @@ class _Run:
     def _copies(self, record: Record) -> Iterable[Headers]:
         """What is to be sent of a record, by the headers of each copy; counts it."""
         choice = self.request.choice
-        chosen = recordings_of(choice, self.transcribed, record)
+        sent = self.sent.get(self.source.original(record), ())
+        chosen = recordings_of(choice, self.transcribed, record, sent)
         if isinstance(chosen, str):
             self.tally.passed_over[chosen] += 1
             return []
-        copies = copies_of(choice, record, chosen, self.request.id, self.request.for_model)
-        left = [headers for headers in copies if self.source.copy_id(record.key, headers) not in self.sent]
-        if not left:
-            self.tally.before += 1
-            return []
-        self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in left))
-        return left
+        copies = list(copies_of(choice, record, chosen, self.request.id, self.request.for_model))
+        self.tally.rests += bool(sent)
+        self.tally.add(record, sum(len(parse(record.value, each).recordings) for each in copies))
+        return copies

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from consumer.commands.arguments import TIMES, epoch_ms
+from consumer.commands.terminal import printable
 from consumer.errors import RecordingError, UsageError
 from consumer.events.copies import Origin, origin_of, replayed
 from consumer.events.headers import MOST_REPLAY_ID, Headers, is_replay_id
@@ -21,11 +23,12 @@ from consumer.events.parse import parse
 from consumer.events.recording import Recording
 from consumer.kafka.records import Record
 
-PassedOver = Literal["outside", "copy", "no event", "not selected", "transcribed"]
+PassedOver = Literal["outside", "copy", "no event", "not selected", "sent before", "transcribed"]
 """Why a record is not sent again: its time, because a replay or a redrive wrote it, because it cannot be read, because
-nobody asked for its recordings, or because all of those have a transcript."""
+nobody asked for its recordings, because an earlier run of this replay sent them, or because all have a transcript."""
 
-_NUMBERED = re.compile(r"v?(\d+(?:\.\d+)*)")
+_NUMBERED = re.compile(r"v?(\d{1,18}(?:\.\d{1,18})*)")
+"""Numbers with more digits than any version has are names like others: anybody may write to the transcript topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,12 @@ class Bound:
             f"{option} {written}: give an offset, or a time such as 2026-11-23, 2026-11-23T08:00:00 "
             "or 2026-11-23T08:00:00+08:00"
         )
+
+    def __str__(self) -> str:
+        """As the option takes it; a time in the zone of this machine."""
+        if self.kind == "offset":
+            return str(self.value)
+        return datetime.fromtimestamp(self.value / 1000, timezone.utc).astimezone().isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +155,19 @@ class Transcribed:
         """Note a record of the transcript topic; what is no transcript is ignored, for anybody may write there."""
         try:
             transcript = orjson.loads(value or b"")
-            source, revision = transcript["source"], str(transcript["model"]["revision"])
-            version = (source["version_id"], str(source["etag"]))
-            name = f"{source['bucket']}/{source['key']}"
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except orjson.JSONDecodeError:
             return
-        if self._older_than is None or not is_older(revision, self._older_than):
-            self._versions.setdefault(name, set()).add(version)
+        match transcript:
+            case {
+                "source": {
+                    "bucket": str(bucket),
+                    "key": str(key),
+                    "version_id": str() | None as version_id,
+                    "etag": str(etag),
+                },
+                "model": {"revision": str(revision)},
+            } if self._older_than is None or not is_older(revision, self._older_than):
+                self._versions.setdefault(f"{bucket}/{key}", set()).add((version_id, etag))
 
     def covers(self, recording: Recording) -> bool:
         """Whether an object has one, in the version that its event names, if it names one."""
@@ -191,6 +206,27 @@ def read_ids(file: Path) -> frozenset[str]:
     return ids
 
 
+def as_options(request: Mapping[str, Any]) -> str:
+    """What a replay was begun with, as it is typed.
+
+    Args:
+        request: as the journal keeps it: `Choice.as_json`, and the options beside it.
+    """
+    taken = {name: value for name, value in request.items() if value is not None and value is not False}
+    if "from_bucket" in taken:
+        taken.pop("topic", None)  # they exclude each other
+    words = []
+    for name, value in taken.items():
+        words.append(f"--{name.replace('_', '-')}")
+        if name in {"from", "to"}:
+            words.append(str(Bound(*value)))
+        elif name == "ids":
+            words.append("FILE")  # all that is known is their digest
+        elif value is not True:
+            words.append(shlex.quote(printable(str(value))))
+    return " ".join(words)
+
+
 def is_older(revision: str, than: str) -> bool:
     """Whether a model revision is older: by number where both are numbers (v2.0.4), else whenever they differ."""
     mine, others = _NUMBERED.fullmatch(revision), _NUMBERED.fullmatch(than)
@@ -200,7 +236,7 @@ def is_older(revision: str, than: str) -> bool:
 
 
 def recordings_of(
-    choice: Choice, transcribed: Transcribed | None, record: Record
+    choice: Choice, transcribed: Transcribed | None, record: Record, sent: Collection[str | None] = ()
 ) -> list[Recording | None] | PassedOver:
     """Which recordings of a record are sent again, None standing for all of it; else why none is.
 
@@ -208,6 +244,8 @@ def recordings_of(
         choice: what was asked for.
         transcribed: what needs no other transcript; None when that does not matter.
         record: of the topic.
+        sent: objects of it that an earlier run has sent, None among them when it sent all. Asked before the
+            transcripts are: they have changed since.
     """
     if not choice.holds(record):
         return "outside"
@@ -220,10 +258,12 @@ def recordings_of(
     named = [each for each in recordings if choice.takes(each)]
     if not named:
         return "not selected"
-    left = [each for each in named if transcribed is None or not transcribed.covers(each)]
+    left = [each for each in named if None not in sent and each.object_id not in sent]
+    left = [each for each in left if transcribed is None or not transcribed.covers(each)]
     if not left:
-        return "transcribed"
-    return [None] if len(left) == len(recordings) else [*left]
+        return "sent before" if sent else "transcribed"
+    objects = {each.object_id: each for each in left}  # a copy asks for all versions of an object
+    return [None] if len(left) == len(recordings) else [*objects.values()]
 
 
 def copies_of(

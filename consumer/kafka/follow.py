@@ -24,9 +24,9 @@ def groupless_properties(settings: KafkaSettings) -> dict[str, Any]:
     """Properties of a consumer that assigns partitions to itself and commits nothing."""
     return {
         "group.id": "tingxie-follow",  # the client insists on one; it is never joined
-        "auto.offset.reset": "earliest",  # for records that retention removed meanwhile
         "allow.auto.create.topics": False,
         **client_properties(settings),
+        "auto.offset.reset": "earliest",  # retention removed records meanwhile; what the service does is for its group
         "group.protocol": "classic",  # whatever the service uses: there is no group here
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -7,7 +7,7 @@ Keys are text, values JSON objects; a null value forgets a key::
 
     redriven/<topic>/<partition>/<offset>   a dead letter was sent again: {"timestamp_ms": of its record}
     redrive/<topic>                         a redrive of that topic is at work, or was killed: where its copies may lie
-    replay/<id>                             a replay: what it selects, its fixed ends, whether it is done
+    replay/<id>                             a replay: what it selects, its fixed ends, in the end what was sent and gone
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ Rules:
 4. Each assignment of a partition has a generation. A ticket of another generation changes nothing: its work was
    dropped when the partition was revoked, and whoever owns the partition now does it again.
 5. With each incomplete record travels how many owners in a row died with it in work. An owner writes it as if it was
-   to die, and takes that back when it leaves in order.
+   to die, and takes that back when it leaves in order, or when the partition comes back to it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from consumer.kafka.metadata import MOST_INCOMPLETE, Progress, encode
+from consumer.kafka.metadata import MOST_INCOMPLETE, Progress, decode, encode
 from consumer.kafka.records import Partition, Ticket
 
 
@@ -44,12 +44,12 @@ class _Record:
     Attributes:
         left: indexes of its recordings without an end; empty until it is polled in this assignment.
         deaths: owners in a row that died with it in work, before this one.
-        begun: whether it is in work.
+        begun: indexes of those that are in work.
     """
 
     left: set[int] = field(default_factory=set)
     deaths: int = 0
-    begun: bool = False
+    begun: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class _Assignment:
         wary: an owner before us died with work in hand.
         incomplete: by offset, in rising order, as dicts remember it: what is new is above all that is known.
         awaited: those of them that were told by earlier owners and are not polled yet.
-        begun: how many of them are in work.
+        begun: how many of them have a recording in work.
     """
 
     generation: int
@@ -82,7 +82,9 @@ class _Assignment:
         if self.end is None:
             return None
         base = next(iter(self.incomplete), self.end)
-        deaths = {each: record.deaths + (record.begun and not leaving) for each, record in self.incomplete.items()}
+        deaths = {
+            each: record.deaths + (bool(record.begun) and not leaving) for each, record in self.incomplete.items()
+        }
         if len(deaths) == self.end - base and not any(deaths.values()):
             return Progress(base, base)  # all of it is to be read again: that needs no telling
         return Progress(base, self.end, deaths)
@@ -93,6 +95,7 @@ class OffsetTracker:
 
     def __init__(self) -> None:
         self._assignments: dict[Partition, _Assignment] = {}
+        self._survived: dict[Partition, set[int]] = {}
         self._generation = 0
         self.urgent = False
         """Whether a commit should not wait: a record was begun that nobody would know of if it killed the process."""
@@ -106,18 +109,31 @@ class OffsetTracker:
         """
         self._generation += 1
         assignment = _Assignment(self._generation)
+        survived = self._survived.pop(partition, ())
         if progress is not None:
             assignment.base, assignment.end = progress.base, progress.end
             assignment.committed = Commit(progress.base, encode(progress))
-            assignment.wary = any(progress.incomplete.values())
-            assignment.incomplete = {each: _Record(deaths=deaths) for each, deaths in progress.incomplete.items()}
+            assignment.incomplete = {
+                offset: _Record(deaths=deaths - (deaths > 0 and offset in survived))
+                for offset, deaths in progress.incomplete.items()
+            }
+            assignment.wary = any(record.deaths for record in assignment.incomplete.values())
             assignment.awaited.extend(assignment.incomplete)
         self._assignments[partition] = assignment
         return self._generation
 
     def revoke(self, partition: Partition) -> None:
-        """Forget a partition; tickets of it are void from now on."""
-        self._assignments.pop(partition, None)
+        """Forget a partition; tickets of it are void from now on.
+
+        What is remembered is where the broker was told of a death that did not happen: it is taken back when the
+        partition comes back to this process.
+        """
+        assignment = self._assignments.pop(partition, None)
+        if assignment is not None and assignment.committed is not None:
+            told = decode(assignment.committed.metadata, assignment.committed.offset).incomplete
+            self._survived[partition] = {
+                offset for offset, record in assignment.incomplete.items() if told.get(offset, 0) > record.deaths
+            }
 
     def completed_before(self, partition: Partition, offset: int) -> bool:
         """Whether an earlier owner completed a polled record; then it is passed over.
@@ -160,8 +176,8 @@ class OffsetTracker:
         if not record.begun:
             # In a partition in full swing the next regular commit tells of it soon enough.
             self.urgent = self.urgent or assignment.wary or not assignment.begun
-            record.begun = True
             assignment.begun += 1
+        record.begun.add(ticket.index)
 
     def deaths(self, ticket: Ticket) -> int:
         """How many owners of its partition in a row died with the record in work; the ticket is current."""
@@ -182,9 +198,11 @@ class OffsetTracker:
         assignment = self._assignments[ticket.topic_partition]
         record = assignment.incomplete[ticket.offset]
         record.left.remove(ticket.index)
+        if record.begun == {ticket.index}:
+            assignment.begun -= 1  # its other recordings wait, and may wait for this
+        record.begun.discard(ticket.index)
         if record.left:
             return False
-        assignment.begun -= record.begun
         del assignment.incomplete[ticket.offset]
         return True
 
@@ -222,7 +240,7 @@ class OffsetTracker:
 
     @property
     def records_in_work(self) -> int:
-        """Records that were begun and are not complete, over all partitions."""
+        """Records of which a recording was begun and has not ended, over all partitions."""
         return sum(each.begun for each in self._assignments.values())
 
     def incomplete_records(self) -> int:

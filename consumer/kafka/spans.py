@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from consumer.errors import BrokerUnavailable, StopError
 from consumer.kafka.access import check_readable
@@ -20,6 +20,9 @@ from consumer.settings import KafkaSettings
 
 POLL_S = 0.2
 """How long the client waits at most, so that Ctrl-C is noticed soon."""
+
+_AT_END = KafkaError._PARTITION_EOF  # noqa: SLF001 - public, underscore and all
+_OUT_OF_RANGE = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
 
 T = TypeVar("T")
 
@@ -41,6 +44,10 @@ class Span:
         return max(0, self.end - self.start)
 
 
+Gone = Callable[[Partition, Span], None]
+"""Told of a partition, and of offsets there that are not any more."""
+
+
 class SpanReader:
     """Finds spans and reads them, partition by partition as the broker hands them out, without joining a group."""
 
@@ -54,9 +61,8 @@ class SpanReader:
         self._settings = settings
         self._stop: StopError | None = None
         self.partitions = describe_cluster(settings).partitions
-        self._consumer = open_client(
-            Consumer, groupless_properties(settings) | {"enable.partition.eof": True, "error_cb": self._on_error}
-        )
+        own = {"enable.partition.eof": True, "auto.offset.reset": "error", "error_cb": self._on_error}
+        self._consumer = open_client(Consumer, groupless_properties(settings) | own)
 
     def whole(self, topic: str) -> dict[Partition, Span]:
         """All that a topic holds now.
@@ -80,45 +86,82 @@ class SpanReader:
             for partition, span in spans.items()
         }
 
-    def read(self, spans: Mapping[Partition, Span]) -> Iterator[Record]:
+    def read(self, spans: Mapping[Partition, Span], gone: Gone = lambda _partition, _span: None) -> Iterator[Record]:
         """The records of some spans; ends with the last of them, whatever is written meanwhile.
+
+        Args:
+            spans: of partitions that exist.
+            gone: told of each stretch that was removed before it could be read.
 
         Raises:
             BrokerUnavailable: nothing came within ``kafka.startup_timeout_s``.
             StopError: the client cannot go on.
         """
         left = {partition: span for partition, span in spans.items() if len(span)}
-        wanted = [TopicPartition(*partition, span.start) for partition, span in left.items()]
-        self._consumer.assign(wanted)
-        self._consumer.resume(wanted)  # a pause outlives the assignment it was made in
+        topics = ", ".join(sorted({topic for topic, _ in left}))
+        self._assign(left)
         heard = time.monotonic()
         while left:
-            with fatal_errors(self._settings, ", ".join(sorted({each.topic for each in wanted}))):
-                message = self._consumer.poll(POLL_S)
-            if self._stop is not None:
-                raise self._stop
+            message = self._poll(topics)
             if message is None:
                 self._check_patience(heard, left)
                 continue
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - public, underscore and all
-                if (stop := groupless_error(error, self._settings, message.topic())) is not None:
-                    raise stop
-                continue
-            place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
-            if place in left:
-                end = left[place].end
-                if error is not None or offset >= end - 1:
-                    del left[place]
-                    self._consumer.pause([TopicPartition(*place)])
-                if error is None and offset < end:
-                    yield record_of(message)
             heard = time.monotonic()
+            place = (message.topic() or "", message.partition() or 0)
+            if (span := left.pop(place, None)) is None:
+                continue  # it came before the pause
+            error, offset = message.error(), message.offset() or 0
+            if error is None:
+                rest = Span(offset + 1, span.end)
+            else:
+                lost = self._lost(place, span, offset if error.code() == _AT_END else None)
+                if len(lost):
+                    gone(place, lost)
+                rest = Span(lost.end, span.end)
+            if len(rest):
+                left[place] = rest
+            else:
+                self._consumer.pause([TopicPartition(*place)])
+            if error is not None and len(rest):
+                self._assign(left)
+            if error is None and offset < span.end:
+                yield record_of(message)
         self._consumer.unassign()
 
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
+
+    def _assign(self, spans: Mapping[Partition, Span]) -> None:
+        wanted = [TopicPartition(*partition, span.start) for partition, span in spans.items()]
+        self._consumer.assign(wanted)
+        self._consumer.resume(wanted)  # a pause outlives the assignment it was made in
+
+    def _poll(self, topics: str) -> Message | None:
+        """A record, or that a partition ended or does not hold what was to be read; None when there is none of them."""
+        with fatal_errors(self._settings, topics):
+            message = self._consumer.poll(POLL_S)
+        if self._stop is not None:
+            raise self._stop
+        error = None if message is None else message.error()
+        if message is None or error is None or error.code() in {_AT_END, _OUT_OF_RANGE}:
+            return message
+        if (stop := groupless_error(error, self._settings, message.topic())) is not None:
+            raise stop
+        return None
+
+    def _lost(self, partition: Partition, span: Span, end: int | None) -> Span:
+        """What is not there of a span that cannot be read on: its rest, or its beginning.
+
+        Args:
+            partition: of the topic.
+            span: that was to be read.
+            end: of the partition, if that is why.
+        """
+        if end is not None:
+            return Span(max(end, span.start), span.end)
+        held = Span(*self._asked(self._consumer.get_watermark_offsets, TopicPartition(*partition)))
+        return Span(span.start, span.end if held.end < span.start else min(max(held.start, span.start), span.end))
 
     def _check_patience(self, heard: float, left: Collection[Partition]) -> None:
         if time.monotonic() - heard > self._settings.startup_timeout_s:

@@ -1,7 +1,8 @@
 """Stops consumption when too much comes to nothing: the cause is then rarely the recordings. Pure but for its clock.
 
 A circuit breaker (Nygard, Release It!) over a sliding window. Open, it lets nothing in; after a while it is half open
-and lets one recording in: with a transcript it closes, with a dead letter it opens again.
+and lets one recording in: with a transcript it closes, else it opens again. What goes to a retry topic has not ended,
+and is not counted.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
+
+from consumer.pipeline.observer import Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,17 @@ class Breaker:
             f"every {self._limits.probe_s:g} s"
         )
 
-    def ended(self, tag: Hashable, now: float, *, dead_letter: bool) -> None:
+    def ended(self, tag: Hashable, now: float, fate: Fate) -> None:
         """What came of a recording is acknowledged."""
         if self._opened is None:
-            self._count(now, dead_letter=dead_letter)
+            if fate != "retry":
+                self._count(now, dead_letter=fate == "dead letter")
         elif tag == self._probe:  # others were begun before it opened: they say nothing about now
             self._probe = None
-            if dead_letter:
-                self._opened = now
-            else:
+            if fate == "transcript":
                 self.close()
+            else:
+                self._opened = now
 
     def room(self, now: float) -> int | None:
         """How many recordings may begin: None for any number, 1 to try, else 0."""

@@ -71,7 +71,7 @@ class Intake:
         Args:
             load: what is in work now.
             now: seconds of a monotonic clock.
-            blocked: whether what has ended cannot be sent on.
+            blocked: whether anything but these limits forbids it.
         """
         pairs = (
             (load.records, self._limits.records),

@@ -7,7 +7,6 @@ read again by whoever owns its partition next.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,6 @@ from dataclasses import replace
 import structlog
 
 from consumer.errors import (
-    BrokerFatal,
     BrokerUnavailable,
     StageDied,
     StopError,
@@ -99,16 +97,17 @@ class Service:
         self._tasks = self._admission.tasks
         self._outbox = Outbox(sink, observer)
         self._blocked_by: str | None = None
-        self._stop = threading.Event()
-        self._resume = threading.Event()
+        # Plain values, as signals set them in the thread that reads them: a lock that it holds would never be free.
+        self._stopping = False
+        self._resuming = False
 
     def stop(self) -> None:
         """Let `run` finish what it can within ``limits.drain_seconds``, commit, and return."""
-        self._stop.set()
+        self._stopping = True
 
     def resume(self) -> None:
         """Take recordings in again although many ended as dead letters: a person has seen to the cause."""
-        self._resume.set()
+        self._resuming = True
 
     def run(self) -> None:
         """Load the model, join the group, and work until stopped.
@@ -120,11 +119,9 @@ class Service:
             self._check_topics()
             self._flow.start()
             self._source.subscribe()
-            while not self._stop.is_set():
+            while not self._stopping:
                 self._turn(accept=True)
             self._drain()
-        except BrokerFatal:
-            raise  # the client is dead: it can neither commit nor leave the group
         except StopError as error:
             # A stage that died may have died of a record that it worked on.
             self._settle(SETTLE_S, leaving=not isinstance(error, StageDied))
@@ -157,7 +154,7 @@ class Service:
         load = self._tell_load()
         door = self._intake.update(load, now, blocked=self._blocked(now)) if accept else Door.SHUT
         if door is Door.HELD:
-            self._stop.wait(HELD_S)
+            time.sleep(HELD_S)
             return
         if door is Door.OPEN:
             self._admission.accept_due()
@@ -185,8 +182,8 @@ class Service:
 
     def _blocked(self, now: float) -> bool:
         """Whether nothing may be taken in, budgets aside."""
-        if self._resume.is_set():
-            self._resume.clear()
+        if self._resuming:
+            self._resuming = False
             self._breaker.close()
         crowded = self._flow.crowded
         reason = self._breaker.reason or self._intake.crowded_for_long(now, crowded=crowded)
@@ -198,7 +195,7 @@ class Service:
     def _read(self, timeout_s: float) -> None:
         for _ in range(TURN_RECORDS):
             record = self._source.poll(timeout_s)
-            if record is None or self._stop.is_set():
+            if record is None or self._stopping:
                 # A record that came after the stop is simply not taken: its offset stays uncommitted.
                 return
             self._admission.accept(record)
@@ -218,6 +215,7 @@ class Service:
         self._admission.leave(task)
 
     def _take_reports(self) -> None:
+        failure: StopError | None = None
         for parcel, error in self._outbox.reports():
             task = self._tasks.get(parcel.ticket)
             if task is None:
@@ -225,12 +223,14 @@ class Service:
             if error is None:
                 del self._tasks[parcel.ticket]
                 self._tracker.complete(parcel.ticket)
-                self._breaker.ended(parcel.ticket, time.monotonic(), dead_letter=parcel.fate == "dead letter")
+                self._breaker.ended(parcel.ticket, time.monotonic(), parcel.fate)
                 self._observer.acknowledged(parcel.ticket, parcel.fate)
             elif isinstance(error, TranscriptTooLarge) and parcel.fate == "transcript":
                 self._refused(task, error)
-            else:
-                raise error if isinstance(error, StopError) else StopError(str(error))
+            else:  # what was delivered beside it still counts
+                failure = error if isinstance(error, StopError) else StopError(str(error))
+        if failure is not None:
+            raise failure
 
     def _refused(self, task: Task, error: TranscriptTooLarge) -> None:
         """Store a transcript that the topic does not take, or end it as a dead letter."""
@@ -282,15 +282,16 @@ class Service:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish what is begun, as far as the time allows, commit, and forget the rest: the next owner reads it."""
         self._admission.drop(partitions, begun=False)
-        self._outbox.keep(self._tasks)
         gone = set(partitions)
         deadline = time.monotonic() + self._settings.limits.revoke_seconds
-        while time.monotonic() < deadline and any(each.topic_partition in gone for each in self._tasks):
-            self._work(time.monotonic())
-            self._flow.wait(IDLE_POLL_S)
-        self._take_reports()
-        self._committer.commit_revoked(partitions)
-        self._forget(partitions)
+        try:
+            while time.monotonic() < deadline and any(each.topic_partition in gone for each in self._tasks):
+                self._work(time.monotonic())
+                self._flow.wait(IDLE_POLL_S)
+            self._take_reports()
+            self._committer.commit_revoked(partitions)
+        finally:  # whatever happens, they are not ours when this returns
+            self._forget(partitions)
         self._observer.rebalanced("revoked", partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:

@@ -158,6 +158,31 @@ def forget_what_was_remembered(kafka: KafkaServer, topics: Topics) -> None:
         produce(kafka.bootstrap_servers, journal, None, key=key)
 
 
+def test_a_redrive_that_is_killed_is_finished_though_its_target_has_other_partitions(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str]
+) -> None:
+    for number in range(8):
+        bury(kafka, topics, number)
+    assert tingxie(environment, "dead-letters", "redrive")[0] == 0
+    assert len({each.partition for each in uploads(kafka, topics)}) > 1
+    journal = f"{topics.uploads}.journal"
+
+    def begun_with(*partitions: int) -> None:
+        """As if a redrive was killed that had begun when the target had these partitions, all of them empty."""
+        forget_what_was_remembered(kafka, topics)
+        entry = {"begun_ms": 0, "targets": [[topics.uploads, each, 0, 0] for each in partitions]}
+        key = f"redrive/{topics.dead_letters}".encode()
+        produce(kafka.bootstrap_servers, journal, json.dumps(entry).encode(), key=key)
+
+    begun_with(0)
+    assert tingxie(environment, "dead-letters", "redrive")[1:] == ("0 redriven, 8 were before, 0 stay\n", "")
+    begun_with(0, 4)
+    code, out, err = tingxie(environment, "dead-letters", "redrive", "--dry-run")
+    assert (code, out) == (0, "0 would be redriven, 8 were before, 0 stay\n")
+    assert "was made anew, since a redrive was cut short: some may be sent a second time" in err
+    assert len(uploads(kafka, topics)) == 8
+
+
 def test_an_interrupted_redrive_remembers_and_says_so(
     kafka: KafkaServer, topics: Topics, environment: dict[str, str]
 ) -> None:

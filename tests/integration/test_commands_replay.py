@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from consumer.demo.assets import SAMPLES
 from tests.altered import another_revision
@@ -63,6 +63,24 @@ def numbers(seen: list[Seen]) -> list[int]:
     return sorted(int(each.json["key"].removesuffix(".wav")) for each in seen)
 
 
+def forget_that_it_is_done(kafka: KafkaServer, topics: Topics, replay: str) -> None:
+    """Leave of a replay in the journal what it had when it began: as if it was killed after its last record."""
+    journal = f"{topics.uploads}.journal"
+    with closing(TopicReader(kafka.bootstrap_servers, journal)) as reader:
+        (*_, begun, done) = [each for each in reader.all() if each.key == f"replay/{replay}".encode()]
+    assert "done" in done.json
+    produce(kafka.bootstrap_servers, journal, begun.value, key=begun.key)
+
+
+def transcribe(kafka: KafkaServer, topics: Topics, key: str, revision: str) -> None:
+    """Write the transcript of an object as a service does."""
+    made = transcript_of([span("你 好。")])
+    source = made.source.model_copy(update={"bucket": "audio-in", "key": key})
+    model = made.model.model_copy(update={"revision": revision})
+    value = made.model_copy(update={"source": source, "model": model}).to_bytes()
+    produce(kafka.bootstrap_servers, topics.transcripts, value)
+
+
 def test_a_window_of_time_is_sent_again_once(kafka: KafkaServer, topics: Topics, environment: dict[str, str]) -> None:
     announce(kafka, topics, 24)
     produce(kafka.bootstrap_servers, topics.uploads, b"nonsense")
@@ -105,18 +123,32 @@ def test_offsets_of_a_partition_and_another_topic(
 
 def test_only_what_has_no_transcript(kafka: KafkaServer, topics: Topics, environment: dict[str, str]) -> None:
     announce(kafka, topics, 4)
-    made = transcript_of([span("你 好。")])
-    for number, revision in ((1, "v2.0.4"), (2, "v2.1.0")):
-        source = made.source.model_copy(update={"bucket": "audio-in", "key": f"{number}.wav"})
-        model = made.model.model_copy(update={"revision": revision})
-        value = made.model_copy(update={"source": source, "model": model}).to_bytes()
-        produce(kafka.bootstrap_servers, topics.transcripts, value)
+    transcribe(kafka, topics, "1.wav", "v2.0.4")
+    transcribe(kafka, topics, "2.wav", "v2.1.0")
     code, out, _ = tingxie(environment, "replay", "--only-missing", "--id", "missing")
     assert code == 0
     assert "  passed over, transcribed: 2" in out.splitlines()
     assert numbers(copies(kafka, topics.uploads, "missing")) == [0, 3]
     assert tingxie(environment, "replay", "--model-older-than", "v2.1.0", "--id", "upgrade")[0] == 0
     assert numbers(copies(kafka, topics.uploads, "upgrade")) == [0, 1, 3]
+
+
+def test_an_event_of_which_recordings_were_transcribed_meanwhile_is_not_sent_again(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str]
+) -> None:
+    objects = [{"s3": {"bucket": {"name": "audio-in"}, "object": {"key": f"{number}.wav"}}} for number in range(3)]
+    event = {"Records": [{"eventName": "ObjectCreated:Put", **each} for each in objects]}
+    produce(kafka.bootstrap_servers, topics.uploads, json.dumps(event).encode())
+    words = ("replay", "--only-missing", "--id", "r1")
+    code, out, _ = tingxie(environment, *words)
+    assert (code, out.splitlines()[0]) == (0, "1 records sent, 3 recordings")
+    forget_that_it_is_done(kafka, topics, "r1")
+    transcribe(kafka, topics, "0.wav", "v1")
+    code, out, _ = tingxie(environment, *words)
+    assert (code, out.splitlines()[0]) == (0, "0 records sent, 0 recordings")
+    assert "  passed over, sent before: 1" in out.splitlines()
+    assert len(copies(kafka, topics.uploads, "r1")) == 1
+    assert tingxie(environment, *words)[1] == "replay r1 is done: 1 records were sent\n"
 
 
 def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
@@ -139,6 +171,33 @@ def test_a_replay_that_is_killed_or_interrupted_goes_on_where_it_was(
     assert numbers(copies(kafka, topics.uploads, "r1")) == list(range(80)), "none missing, none twice, none from later"
 
 
+def test_a_replay_of_which_retention_removed_a_part_says_so(
+    kafka: KafkaServer, topics: Topics, environment: dict[str, str], unique_name: Callable[[str], str]
+) -> None:
+    announce(kafka, topics, 80)
+    other = unique_name("replayed")
+    kafka.create_topics(other)
+    words = ("replay", "--to-topic", other, "--id", "r1")
+    with under_way(environment, *words, "--rate", "20", topic=other, records=4) as replaying:
+        replaying.process.send_signal(signal.SIGKILL)
+        assert replaying.process.wait(COMMAND_S) == -signal.SIGKILL
+    for each in kafka.admin.delete_records([TopicPartition(topics.uploads, each, 15) for each in range(4)]).values():
+        each.result(20)
+    before = numbers(copies(kafka, other, "r1"))
+    gone = Counter(number % 4 for number in range(60) if number not in before)
+    listed = ", ".join(f"{count} of {topics.uploads}[{each}]" for each, count in sorted(gone.items()))
+    # What the service is told for its group must not let a replay pass over what is still there.
+    environment["TINGXIE_KAFKA__PROPERTIES"] = json.dumps({"auto.offset.reset": "latest"})
+    code, out, err = tingxie(environment, *words)
+    assert code == 1
+    assert f"replay r1 is not complete: records of its window were removed before it read them, up to {listed};" in err
+    sent = numbers(copies(kafka, other, "r1"))
+    assert sent == sorted({*before, *range(60, 80)})
+    code, out, err = tingxie(environment, *words)
+    assert (code, out) == (1, f"replay r1 is over: {len(sent)} records were sent\n")
+    assert f"up to {listed};" in err
+
+
 def test_what_lies_in_a_bucket_is_announced_once(
     kafka: KafkaServer,
     topics: Topics,
@@ -159,10 +218,7 @@ def test_what_lies_in_a_bucket_is_announced_once(
     assert {each.json["key"] for each in sent} == {keys[0], keys[1]}
     assert {each.key for each in sent} == {f"{bucket}/{key}".encode() for key in keys[:2]}
     assert {each.json["etag"] for each in sent} == {client.head_object(Bucket=bucket, Key=keys[0])["ETag"].strip('"')}
-    journal = f"{topics.uploads}.journal"
-    with closing(TopicReader(kafka.bootstrap_servers, journal)) as reader:
-        (*_, begun, _) = [each for each in reader.all() if each.key == b"replay/r1"]
-    produce(kafka.bootstrap_servers, journal, begun.value, key=begun.key)  # as if it was killed before it was done
+    forget_that_it_is_done(kafka, topics, "r1")
     client.put_object(Bucket=bucket, Key="calls/later.wav", Body=b"sound")
     code, out, _ = tingxie(service_environment, *words)
     assert (code, out.splitlines()[0]) == (0, "0 records sent, 0 recordings")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from consumer.errors import BrokerUnavailable
 from consumer.kafka.spans import Span, SpanReader
@@ -50,6 +50,40 @@ def test_a_span_that_ends_with_no_record_ends(kafka: KafkaServer, topics: Topics
     while (spans := reader.whole(topics.transcripts)) != {(topics.transcripts, 0): Span(0, 2)}:
         pass
     assert values(reader, spans) == [b"committed"]
+    gone: list[object] = []
+    assert len(list(reader.read(spans, lambda *lost: gone.append(lost)))) == 1
+    assert gone == [], "that offset was never a record"
+
+
+def test_what_retention_has_removed_of_a_span_is_told(kafka: KafkaServer, topics: Topics, reader: SpanReader) -> None:
+    for number in range(8):
+        produce(kafka.bootstrap_servers, topics.uploads, b"%d" % number, partition=number % 2)
+    first, second = (topics.uploads, 0), (topics.uploads, 1)
+    spans = {first: Span(0, 4), second: Span(0, 4)}
+    gone: dict[tuple[str, int], Span] = {}
+    assert len(list(reader.read(spans, gone.__setitem__))) == 8
+    assert gone == {}
+    for removed in kafka.admin.delete_records([TopicPartition(*first, 3), TopicPartition(*second, 4)]).values():
+        removed.result(20)
+    assert [record.value for record in reader.read(spans, gone.__setitem__)] == [b"6"]
+    assert gone == {first: Span(0, 3), second: Span(0, 4)}
+    anew = {(topics.uploads, 2): Span(5, 9)}
+    assert list(reader.read(anew, gone.__setitem__)) == []
+    assert gone[topics.uploads, 2] == Span(5, 9), "a topic that was made anew"
+
+
+def test_a_person_who_reads_is_not_told_where_to_begin_by_what_the_service_is_told(
+    kafka: KafkaServer, topics: Topics
+) -> None:
+    latest = KafkaSettings(
+        bootstrap_servers=kafka.bootstrap_servers, startup_timeout_s=20, properties={"auto.offset.reset": "latest"}
+    )
+    for number in range(4):
+        produce(kafka.bootstrap_servers, topics.uploads, b"%d" % number, partition=0)
+    for removed in kafka.admin.delete_records([TopicPartition(topics.uploads, 0, 2)]).values():
+        removed.result(20)
+    with closing(SpanReader(latest)) as reader:
+        assert values(reader, {(topics.uploads, 0): Span(0, 4)}) == [b"2", b"3"]
 
 
 def test_a_span_begins_at_a_time(kafka: KafkaServer, topics: Topics, reader: SpanReader) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from consumer.commands import letter_views
-from consumer.commands.letters import Letter
-from consumer.errors import NotMedia
+from consumer.commands.letters import Letter, Selection
+from consumer.errors import BrokerUnavailable, NotMedia
 from consumer.kafka.records import Record
+from consumer.settings import KafkaSettings, Settings
 from tests.unit.events.letters import letter_headers
 
 
@@ -57,3 +60,20 @@ def test_an_event_is_shown_as_it_is_when_it_is_no_json() -> None:
     assert letter_views._event('{"key": "日本"}'.encode()) == '{\n  "key": "日本"\n}'
     assert letter_views._event(b"one\x1b[2J\ntwo") == "one�[2J\ntwo"
     assert letter_views._event(None) == "(no value)"
+
+
+def test_an_export_that_fails_leaves_no_file_in_the_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*_: object) -> Iterator[Letter]:
+        yield letter("one", "audio-in/a.wav")
+        raise BrokerUnavailable("broker gone")
+
+    file = tmp_path / "letters.jsonl"
+    settings = Settings(kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", startup_timeout_s=0.1))
+    with pytest.raises(BrokerUnavailable, match="no broker answered"):
+        letter_views.export_letters(settings, Selection(), file)
+    assert not file.exists()
+    monkeypatch.setattr(letter_views, "SpanReader", lambda _: io.BytesIO())
+    monkeypatch.setattr(letter_views, "selected", broken)
+    with pytest.raises(BrokerUnavailable, match="gone"):
+        letter_views.export_letters(settings, Selection(), file)
+    assert not file.exists()

@@ -203,6 +203,52 @@ def test_a_first_record_in_work_is_told_at_once_and_all_are_after_a_death() -> N
     assert following.urgent
 
 
+def test_a_record_is_in_work_while_one_of_its_recordings_is() -> None:
+    tracker = OffsetTracker()
+    tracker.assign(P0)
+    first, second = tracker.polled(P0, 0, 2)
+    tracker.begin(first)
+    assert tracker.records_in_work == 1
+    tracker.complete(first)
+    assert tracker.records_in_work == 0
+    tracker.begin(second)
+    assert tracker.records_in_work == 1
+    tracker.complete(second)
+    assert tracker.records_in_work == 0
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_partition_that_was_lost_and_comes_back_tells_of_no_death(confirmed: bool) -> None:
+    tracker = OffsetTracker()
+    tracker.assign(P0)
+    commit = Commit(0, "")
+    for _ in range(3):
+        (ticket,) = tracker.polled(P0, 0, 1)
+        assert tracker.deaths(ticket) == 0
+        tracker.begin(ticket)
+        if confirmed:
+            commit = tracker.commits().get(P0, commit)
+            tracker.committed({P0: commit})
+        tracker.revoke(P0)  # without a commit: it is lost
+        tracker.assign(P0, decode(commit.metadata, commit.offset))
+
+
+def test_deaths_of_others_count_in_a_partition_that_comes_back() -> None:
+    ours, theirs = OffsetTracker(), OffsetTracker()
+    ours.assign(P0)
+    ours.begin(*ours.polled(P0, 0, 1))
+    commit = ours.commits()[P0]
+    ours.committed({P0: commit})
+    ours.revoke(P0)
+    theirs.assign(P0, decode(commit.metadata, commit.offset))
+    (ticket,) = theirs.polled(P0, 0, 1)
+    assert theirs.deaths(ticket) == 1, "they cannot know that we live"
+    theirs.begin(ticket)
+    commit = theirs.commits()[P0]
+    ours.assign(P0, decode(commit.metadata, commit.offset))
+    assert ours.deaths(*ours.polled(P0, 0, 1)) == 1
+
+
 def test_intake_ends_before_the_metadata_overflows() -> None:
     tracker = OffsetTracker()
     tracker.assign(P0)
