@@ -19,20 +19,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
 import yaml
-from botocore.config import Config
 
 from tests.integration.harness import ServiceProcess
 from tests.integration.world import World, open_world
 from tests.servers import KafkaServer, VersityGateway
 from tests.servers.process import Server, ServerProcess, free_ports
 from tests.servers.prometheus import Prometheus
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "consumer" / "demo" / "samples"
@@ -124,18 +119,6 @@ def prometheus_settings(services: list[ServiceProcess]) -> dict[str, Any]:
     return settings
 
 
-def client(url: str) -> S3Client:
-    """Of the bucket server."""
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name=VersityGateway.region,
-        aws_access_key_id=VersityGateway.access_key,
-        aws_secret_access_key=VersityGateway.secret_key,
-        config=Config(s3={"addressing_style": "path"}),
-    )
-
-
 def main(home: Path, minutes: float) -> None:
     """Let it run for some minutes, then take the pictures."""
     with ExitStack() as stack:
@@ -144,7 +127,9 @@ def main(home: Path, minutes: float) -> None:
         models = ROOT / "consumer" / "demo" / "models"
         # Events without keys, so that they spread over the partitions: versitygw's have one key.
         world = stack.enter_context(
-            open_world(kafka, models, folder, client, delays=["30s"], announces=False, uploads="audio-uploaded")
+            open_world(
+                kafka, models, folder, VersityGateway.client, delays=["30s"], announces=False, uploads="audio-uploaded"
+            )
         )
         first, second = world.service(), world.service()
         stack.enter_context(first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 from consumer.errors import TingxieError
@@ -67,10 +68,15 @@ class KafkaCheck:
         if name not in self._passed_on:
             create_topics(self._kafka, [name], partitions=partitions)
             return f"{name} created; partitions: {partitions}"
-        largest = largest_records(self._kafka, [self._uploads]).get(self._uploads, DEFAULT_LARGEST_RECORD)
-        config = {LARGEST_RECORD: str(largest + HEADERS_BYTES)}
+        config = {LARGEST_RECORD: str(self._room)}
         create_topics(self._kafka, [name], partitions=partitions, config=config)
-        return f"{name} created; partitions: {partitions}, {LARGEST_RECORD}: {largest + HEADERS_BYTES}"
+        return f"{name} created; partitions: {partitions}, {LARGEST_RECORD}: {self._room}"
+
+    @cached_property
+    def _room(self) -> int:
+        """What topics must take that upload events are passed on to, as far as the upload topic's limit is told."""
+        told = largest_records(self._kafka, [self._uploads])
+        return told.get(self._uploads, DEFAULT_LARGEST_RECORD) + HEADERS_BYTES
 
     def records(self) -> tuple[Literal["ok", "FAIL", "skip"], str]:
         """Does every record of the upload topic fit into those it may be passed on to, with more headers?"""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import typer
 
 from consumer.kafka.records import Partition
-from consumer.kafka.spans import Span
+from consumer.kafka.spans import Span, is_anew
 
 
 def copies_since(
@@ -41,7 +41,7 @@ def written_since(now: Mapping[Partition, Span], begun: Mapping[Partition, Span]
         now: all that the topic holds.
         begun: what it held then.
     """
-    anew = any(each not in now or now[each].end < span.end for each, span in begun.items())
+    anew = any(is_anew(each, span.end, now) for each, span in begun.items())
     ends = {each: 0 if anew or each not in begun else begun[each].end for each in now}
     spans = {each: Span(max(span.start, ends[each]), span.end) for each, span in now.items()}
     return spans, not anew and all(span.start <= ends[each] for each, span in now.items())

@@ -16,7 +16,7 @@ from consumer.events.copies import Origin, origin_of
 from consumer.events.headers import RECORDING, replay_id, text
 from consumer.events.recording import Recording
 from consumer.kafka.records import Partition, Record
-from consumer.kafka.spans import Span, SpanReader
+from consumer.kafka.spans import Span, SpanReader, is_anew
 from consumer.settings import StorageSettings
 from consumer.storage.listing import list_objects
 from consumer.storage.objects import check_allowed
@@ -192,13 +192,13 @@ def still_held(
 ) -> tuple[dict[Partition, Span], dict[Partition, Span]]:
     """What may still be read of spans that were fixed at some time, and what not: partitions that were made anew. Pure.
 
-    Such a one ends before the span does, or is gone. Its offsets are now those of other records.
+    The offsets of such a one are now those of other records.
 
     Args:
         spans: that were within the topic then.
         now: all that it holds.
     """
-    held = {each: span for each, span in spans.items() if each in now and span.end <= now[each].end}
+    held = {each: span for each, span in spans.items() if not is_anew(each, span.end, now)}
     return held, {each: span for each, span in spans.items() if each not in held}
 
 

@@ -44,6 +44,17 @@ class Span:
         return max(0, self.end - self.start)
 
 
+def is_anew(partition: Partition, end: int, now: Mapping[Partition, Span]) -> bool:
+    """Whether a partition is not the one that had this end: it is gone, or its offsets do not reach so far.
+
+    Args:
+        partition: that was looked at some time.
+        end: that it had then.
+        now: all that its topic holds.
+    """
+    return partition not in now or now[partition].end < end
+
+
 Gone = Callable[[Partition, Span], None]
 """Told of a partition, and of offsets there that are not any more."""
 
